@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/headrace/headrace/codec"
+)
+
+// CloseInfo says how a connection ended.
+type CloseInfo struct {
+	// Code is the close code: of the peer's Close frame when Remote began the
+	// end (1005 when it had none), of ours when Local did, and 1006 when the
+	// connection broke without one.
+	Code CloseCode
+	// Reason is the text that came or went with Code.
+	Reason string
+	// Initiator says who began.
+	Initiator Initiator
+	// Clean says that both sides have sent a Close frame: a browser's wasClean.
+	Clean bool
+	// Err is what went wrong, nil after an end that somebody wanted: a
+	// *codec.ProtocolError of the peer, a *PanicError, ErrSlowPeer, ErrShutdown,
+	// ErrCloseTimeout, io.ErrUnexpectedEOF (the peer hung up), or an error of
+	// the network.
+	Err error
+}
+
+// Initiator says which side began the end of a connection.
+type Initiator uint8
+
+// The two sides.
+const (
+	Local  Initiator = iota + 1 // this side: Close, a limit, a shutdown, the answer to a broken rule
+	Remote                      // the peer, or the network
+)
+
+// String gives "local" or "remote".
+func (i Initiator) String() string {
+	if i == Local {
+		return "local"
+	}
+	return "remote"
+}
+
+// The end of a connection, in order (RFC 6455 §7):
+//
+//	phaseOpen      Close, or the peer's Close frame, or an error
+//	phaseClosing   our Close frame is queued behind everything accepted before;
+//	               the peer's is awaited, and its messages are dropped
+//	phaseDraining  both are there, or it is an error: what is queued goes out,
+//	               then our half of the stream ends; what the peer still sends is
+//	               read and dropped, because closing a socket with unread input
+//	               resets it, and a reset can destroy the Close frame on its way
+//	phaseDoomed    cut at the end of this turn
+//	phaseEnded     OnClose was called
+//
+// phaseClosing and phaseDraining share one deadline, Config.CloseTimeout.
+
+// startClose begins the closing handshake from our side.
+func (c *Conn) startClose(info CloseInfo) {
+	info.Reason = c.addClose(info.Code, info.Reason)
+	c.end = &info
+	c.state.Store(stateClosing)
+	c.phase = phaseClosing
+	c.loop.setDeadline(c, c.loop.server.cfg.CloseTimeout)
+}
+
+// peerClosed handles the peer's Close frame, whose payload the decoder has
+// checked.
+func (c *Conn) peerClosed(payload []byte) {
+	c.loop.drainInbox() // what was accepted for sending goes before our Close frame
+	if c.phase == phaseOpen {
+		code, reason, _ := codec.ParseClose(payload)
+		c.end = &CloseInfo{Code: code, Reason: string(reason), Initiator: Remote}
+		c.addClose(code, "")
+	}
+	c.end.Clean = true
+	c.drain()
+}
+
+// fail ends a connection for an error, and tells the peer why where there is a
+// close code for it.
+func (c *Conn) fail(err error) {
+	switch c.phase {
+	case phaseOpen:
+		code, reason := closeFor(err)
+		c.startClose(CloseInfo{Code: code, Reason: reason, Initiator: Local, Err: err})
+		if isProtocolError(err) {
+			c.drain() // what follows cannot be understood, their Close frame included
+		}
+	case phaseClosing:
+		if c.end.Err == nil { // else what began the end is the better answer
+			c.end.Err = err
+		}
+		c.drain()
+	case phaseHandshake, phaseDraining, phaseDoomed, phaseEnded:
+	}
+}
+
+// addClose queues a Close frame. It is taken whatever the queue holds. It gives
+// what went of the reason, which is UTF-8: a long one is cut, and without a code
+// none goes.
+func (c *Conn) addClose(code codec.CloseCode, reason string) (went string) {
+	var buf [codec.MaxControlPayload]byte
+	payload := codec.AppendClose(buf[:0], code, reason)
+	c.addFrame(codec.OpClose, payload)
+	return reason[:max(0, len(payload)-2)]
+}
+
+// drain stops listening to the peer. When everything queued has left, flush ends
+// our half of the stream, and the peer's end of its half is the last event.
+func (c *Conn) drain() {
+	if c.phase != phaseClosing { // else the end's deadline runs already
+		c.loop.setDeadline(c, c.loop.server.cfg.CloseTimeout)
+	}
+	c.phase = phaseDraining
+	c.state.Store(stateClosing)
+	if c.loop.reading != c {
+		c.dropInbound()
+	}
+	c.markDirty()
+}
+
+// hangUp cuts the connection at the end of this turn.
+func (c *Conn) hangUp(err error) {
+	if c.phase >= phaseDoomed {
+		return
+	}
+	if c.end == nil {
+		c.end = &CloseInfo{Code: codec.CloseAbnormal, Initiator: Remote, Err: abnormal(err)}
+	} else if c.out != nil { // the Close frame is still here
+		c.end.Clean = false
+	}
+	if !c.end.Clean && c.end.Err == nil {
+		c.end.Err = abnormal(err)
+	}
+	c.phase = phaseDoomed
+	c.state.Store(stateClosing)
+	c.loop.doomed = append(c.loop.doomed, c)
+}
+
+// expired is called at the connection's deadline.
+func (c *Conn) expired() {
+	if c.phase == phaseHandshake {
+		c.abandon(refuseTimeout)
+		return
+	}
+	c.hangUp(ErrCloseTimeout)
+}
+
+// abandon refuses an opening handshake that has not come whole. A peer that has
+// sent nothing at all, such as the spare connection of a browser, is given less
+// time to end its side.
+func (c *Conn) abandon(r *refusal) {
+	silent := c.in == nil
+	c.refuse(r)
+	if silent {
+		c.loop.setDeadline(c, min(silentLinger, c.loop.server.cfg.CloseTimeout))
+	}
+}
+
+const silentLinger = 250 * time.Millisecond
+
+// overflow ends a connection whose queue has no room for a message. It is safe
+// from any goroutine.
+func (c *Conn) overflow() {
+	if c.state.CompareAndSwap(stateOpen, stateClosing) {
+		c.loop.push(item{run: func(*loop) { c.fail(ErrSlowPeer) }})
+	}
+}
+
+// closed handles the end of the socket, whoever brought it about.
+func (c *Conn) closed(err error) {
+	if c.phase == phaseEnded {
+		return
+	}
+	if c.end != nil && c.out != nil { // the Close frame is still here
+		c.end.Clean = false
+	}
+	if c.end == nil || !c.end.Clean && c.end.Err == nil {
+		c.noteBreak(err)
+	}
+	c.phase = phaseEnded
+	c.state.Store(stateClosing)
+	c.clearDeadline()
+	c.dropInbound()
+	if c.out != nil {
+		c.queued.Add(-int32(c.out.size))
+		c.loop.freeOutbox(c.out)
+		c.out = nil
+	}
+	c.loop.forget(c)
+	if c.opened {
+		c.callClose(*c.end)
+	}
+}
+
+// noteBreak records an end that no Close frame, or only ours, has announced.
+func (c *Conn) noteBreak(err error) {
+	if err == nil { // the loop itself was stopped
+		err = ErrShutdown
+	}
+	if c.end == nil {
+		c.end = &CloseInfo{Code: codec.CloseAbnormal, Initiator: Remote}
+		if errors.Is(err, ErrShutdown) {
+			c.end.Initiator = Local
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	c.end.Err = err
+}
+
+// dropInbound lets go of a handshake or a message in progress.
+func (c *Conn) dropInbound() {
+	if c.in != nil {
+		c.loop.freeInbound(c.in)
+		c.in = nil
+	}
+}

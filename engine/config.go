@@ -1,0 +1,144 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Config are the settings of a Server. The zero value serves on all addresses,
+// port 8080.
+type Config struct {
+	// Addr is the address to listen on, "host:port". Empty means ":8080". Port 0
+	// takes a free one; Server.Addr tells which.
+	Addr string
+
+	// Network is "tcp", "tcp4" or "tcp6". Empty means "tcp": both, where the
+	// host in Addr allows it. "tcp4" costs 30 bytes less per connection.
+	Network string
+
+	// Loops is the number of event loops. Zero means one per processor that Go
+	// may use (GOMAXPROCS), less one where there are several. Keep it below
+	// GOMAXPROCS: a loop whose processor Go takes away costs a third more per
+	// message.
+	Loops int
+
+	// MaxConns is how many connections may be open at once, those included
+	// that net/http serves. One more is answered with 503. Zero means what
+	// RLIMIT_NOFILE allows, less some for everything else.
+	MaxConns int
+
+	// HandshakeTimeout is the time from accept to the end of the opening
+	// handshake. One that takes longer is answered with 408. Zero means 10 s.
+	HandshakeTimeout time.Duration
+
+	// MaxHandshakeBytes is the most that the request line and the headers may
+	// take. More is answered with 431. Zero means 16 KiB.
+	MaxHandshakeBytes int
+
+	// CloseTimeout is how long an end may take: from our Close frame until the
+	// peer has read everything and has closed its side. After that the
+	// connection is cut. Zero means 5 s.
+	CloseTimeout time.Duration
+
+	// ShutdownTimeout is how long Run waits for the connections to end once its
+	// context has. Zero means 10 s.
+	ShutdownTimeout time.Duration
+
+	// ReadBuffer is the most that one read takes from a socket, in bytes. Each
+	// loop has one such buffer; connections have none. Zero means 256 KiB.
+	ReadBuffer int
+
+	// Logger gets what an operator should know. Nil means slog.Default().
+	Logger *slog.Logger
+}
+
+// withDefaults gives c with its zero fields filled, or an error that names what
+// cannot be.
+func (c Config) withDefaults() (Config, error) {
+	setDefault(&c.Addr, ":8080")
+	setDefault(&c.Network, "tcp")
+	setDefault(&c.Loops, max(1, runtime.GOMAXPROCS(0)-1))
+	setDefault(&c.MaxConns, defaultMaxConns())
+	setDefault(&c.HandshakeTimeout, 10*time.Second)
+	setDefault(&c.MaxHandshakeBytes, 16<<10)
+	setDefault(&c.CloseTimeout, 5*time.Second)
+	setDefault(&c.ShutdownTimeout, 10*time.Second)
+	setDefault(&c.ReadBuffer, 256<<10)
+	setDefault(&c.Logger, slog.Default())
+	return c, c.validate()
+}
+
+func (c Config) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	switch c.Network {
+	case "tcp", "tcp4", "tcp6":
+	default:
+		bad("Network is %q: it must be tcp, tcp4 or tcp6", c.Network)
+	}
+	if _, err := net.ResolveTCPAddr(c.Network, c.Addr); err != nil {
+		bad("Addr is %q: %w", c.Addr, err)
+	}
+	if strings.ContainsAny(c.Addr, "/?#") {
+		bad("Addr is %q: it must be host:port", c.Addr)
+	}
+	if c.Loops < 1 || c.Loops > maxLoops {
+		bad("Loops is %d: it must be between 1 and %d", c.Loops, maxLoops)
+	}
+	positive := []struct {
+		name string
+		n    int64
+	}{
+		{"MaxConns", int64(c.MaxConns)},
+		{"HandshakeTimeout", int64(c.HandshakeTimeout)},
+		{"CloseTimeout", int64(c.CloseTimeout)},
+		{"ShutdownTimeout", int64(c.ShutdownTimeout)},
+	}
+	for _, p := range positive {
+		if p.n < 0 {
+			bad("%s is negative", p.name)
+		}
+	}
+	if c.MaxHandshakeBytes < minHandshakeBytes {
+		bad("MaxHandshakeBytes is %d: a browser's request needs at least %d", c.MaxHandshakeBytes, minHandshakeBytes)
+	}
+	if c.ReadBuffer < 1<<10 || c.ReadBuffer > 16<<20 {
+		bad("ReadBuffer is %d: it must be between 1 KiB and 16 MiB", c.ReadBuffer)
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("engine: config: %w", errors.Join(errs...))
+	}
+	return nil
+}
+
+// setDefault fills a field that was left zero.
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+const (
+	maxLoops          = 256
+	minHandshakeBytes = 512
+)
+
+// defaultMaxConns leaves a twentieth of the descriptors, and 64 at least, to
+// everything that is no connection: files, log sinks, connections that are just
+// being refused.
+func defaultMaxConns() int {
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil || lim.Cur > 1<<30 {
+		return 1 << 20
+	}
+	n := int(lim.Cur)
+	return max(16, n-max(64, n/20))
+}

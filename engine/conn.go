@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"net"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/engine/internal/wire"
+)
+
+// Conn is one WebSocket connection. It belongs to one loop; see the package
+// comment for which goroutine may call what. It may be kept for ever.
+//
+// Size budget: 112 bytes, because a million of them exist. What only a busy
+// connection needs stands behind in and out.
+type Conn struct {
+	// immutable after the handshake
+	loop   *loop
+	ref    any // with fd: the wire.Socket
+	remote net.Addr
+	id     *identity
+
+	// loop-only
+	in       *inbound   // while a handshake or a frame is cut
+	out      *outbox    // while something waits for the socket
+	end      *CloseInfo // once the end has begun
+	user     any
+	slot     uint32 // index in loop.conns
+	deadline uint32 // tick of the timing wheel; 0: none
+	fd       int32
+	phase    phase
+	opened   bool // OnOpen was called
+	dirty    bool // in loop.dirty, or being flushed
+	flags    connFlags
+
+	// any goroutine
+	queued atomic.Int32 // bytes accepted for sending that the kernel has not taken
+	state  atomic.Uint32
+}
+
+// phase is where a connection is in its life.
+type phase uint8
+
+const (
+	phaseHandshake phase = iota // the request has not come whole
+	phaseOpen
+	phaseClosing  // our Close frame is queued; theirs is awaited
+	phaseDraining // nothing more is read; our bytes go out, then we wait for the peer to end
+	phaseDoomed   // to be cut at the end of this turn
+	phaseEnded
+)
+
+type connFlags uint8
+
+const (
+	flagWatching connFlags = 1 << iota // the socket is full; Writable will come
+	flagFinSent                        // our half of the stream has ended
+	flagPlace                          // counts against Config.MaxConns
+)
+
+// The states that other goroutines see.
+const (
+	stateOpen    = iota // also before the handshake is done; nobody has the Conn then
+	stateClosing        // nothing more is accepted for sending
+)
+
+// Reply queues a message, to be written with everything else of this turn in
+// one write. op is Text or Binary; Text should be valid UTF-8. It does not
+// retain p. Loop-only.
+//
+// It returns ErrClosed after the end or after Close, and ErrSlowPeer when the
+// queue is full; then the connection is being closed with 1013.
+func (c *Conn) Reply(op Op, p []byte) error {
+	if !op.IsData() {
+		return ErrBadOp
+	}
+	return c.reply(op, p)
+}
+
+// Send queues a message, to be written soon. op is Text or Binary; Text should
+// be valid UTF-8. It does not retain p. Safe from any goroutine.
+//
+// It returns ErrClosed after the end or after Close, and ErrSlowPeer when the
+// queue is full; then the connection is being closed with 1013.
+func (c *Conn) Send(op Op, p []byte) error {
+	if !op.IsData() {
+		return ErrBadOp
+	}
+	return c.sendFrom(op, p)
+}
+
+// Ping queues a ping with at most 125 bytes. A handler with OnPong hears of the
+// answer. It does not retain p. Safe from any goroutine.
+func (c *Conn) Ping(p []byte) error {
+	if len(p) > codec.MaxControlPayload {
+		return ErrControlTooLong
+	}
+	return c.sendFrom(codec.OpPing, p)
+}
+
+// Close begins the closing handshake, behind everything that was accepted for
+// sending before. code is one that may be sent (1000 to 1003, 1007 to 1014,
+// 3000 to 4999), or CloseNoStatus for a Close frame without a code. reason is
+// UTF-8, cut to 123 bytes. Nothing is accepted for sending afterwards, messages
+// of the peer are no longer delivered, and OnClose follows when the peer has
+// answered, or after Config.CloseTimeout. Safe from any goroutine.
+//
+// It returns ErrBadClose for anything else, and ErrClosed when the end has begun
+// already.
+func (c *Conn) Close(code CloseCode, reason string) error {
+	if !code.MaySend() && code != codec.CloseNoStatus || !utf8.ValidString(reason) {
+		return ErrBadClose
+	}
+	if !c.state.CompareAndSwap(stateOpen, stateClosing) {
+		return ErrClosed
+	}
+	c.loop.push(item{conn: c, close: &CloseInfo{Code: code, Reason: reason, Initiator: Local}})
+	return nil
+}
+
+// Remote is the peer's address. Safe from any goroutine.
+func (c *Conn) Remote() net.Addr { return c.remote }
+
+// Path is the path of the endpoint. Safe from any goroutine.
+func (c *Conn) Path() string { return c.id.path }
+
+// Subprotocol is the chosen subprotocol, or "". Safe from any goroutine.
+func (c *Conn) Subprotocol() string { return c.id.subprotocol }
+
+// Buffered is how many bytes were accepted for sending and not yet taken by the
+// kernel. Safe from any goroutine.
+func (c *Conn) Buffered() int { return int(c.queued.Load()) }
+
+// User is what SetUser or Request.SetUser has stored. Loop-only; when it is set
+// once, in Admit or OnOpen, it may be read from any goroutine that has got the
+// Conn from there.
+func (c *Conn) User() any { return c.user }
+
+// SetUser stores v with the connection. Loop-only.
+func (c *Conn) SetUser(v any) { c.user = v }
+
+// Request is the opening handshake's request, during OnOpen; nil at any other
+// time. Loop-only.
+func (c *Conn) Request() *Request {
+	if r := &c.loop.request; r.conn == c {
+		return r
+	}
+	return nil
+}
+
+func (c *Conn) socket() wire.Socket { return wire.Socket{Ref: c.ref, FD: c.fd} }
+
+// owner is a Conn as the wire sees it. It keeps the wire's calls out of the
+// public methods.
+type owner Conn
+
+// Arrived implements wire.Owner.
+func (o *owner) Arrived(p []byte) {
+	c := (*Conn)(o)
+	c.loop.enter()
+	c.arrived(p)
+	c.loop.leave(c)
+}
+
+// Writable implements wire.Owner.
+func (o *owner) Writable() {
+	c := (*Conn)(o)
+	c.loop.enter()
+	c.flags &^= flagWatching
+	c.markDirty()
+	c.loop.leave(c)
+}
+
+// Closed implements wire.Owner.
+func (o *owner) Closed(err error) {
+	c := (*Conn)(o)
+	if c.loop.turning { // an answer to the engine's own Close
+		c.closed(err)
+		return
+	}
+	c.loop.enter()
+	c.closed(err)
+	c.loop.leave(nil)
+}

@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/headrace/headrace/codec"
+)
+
+// Errors of a connection. They are compared with errors.Is.
+var (
+	// ErrClosed says that the connection has ended or is about to: nothing more
+	// is accepted for sending.
+	ErrClosed = errors.New("engine: connection is closed")
+	// ErrSlowPeer says that a message found no room in the connection's queue
+	// (Endpoint.MaxQueue). The connection is closed with 1013.
+	ErrSlowPeer = errors.New("engine: peer reads too slowly, its queue is full")
+	// ErrCloseTimeout says that the peer did not finish the end of the
+	// connection within Config.CloseTimeout.
+	ErrCloseTimeout = errors.New("engine: peer did not finish the closing handshake in time")
+	// ErrShutdown says that the server ended the connection because it stops.
+	ErrShutdown = errors.New("engine: server is shutting down")
+	// ErrBadOp says that a message was to be sent with another kind than Text or
+	// Binary.
+	ErrBadOp = errors.New("engine: a message is Text or Binary")
+	// ErrTooLong says that a message is longer than any queue may be (1 GiB).
+	ErrTooLong = errors.New("engine: a message is at most 1 GiB long")
+	// ErrControlTooLong says that a control frame's payload is over 125 bytes
+	// (RFC 6455 §5.5).
+	ErrControlTooLong = errors.New("engine: a control frame carries at most 125 bytes")
+	// ErrBadClose says that a close code must not be sent (RFC 6455 §7.4), or
+	// that the reason is no UTF-8.
+	ErrBadClose = errors.New("engine: this close code must not be sent, or its reason is no UTF-8")
+)
+
+// PanicError is what a panic in a handler becomes.
+type PanicError struct{ Value any }
+
+// Error implements error.
+func (e *PanicError) Error() string { return fmt.Sprintf("engine: panic in a handler: %v", e.Value) }
+
+// closeFor turns an error that ends a connection into the close code and the
+// reason that the peer is told. Every failing path ends here. Errors of the
+// network give 1006, which is never sent.
+func closeFor(err error) (codec.CloseCode, string) {
+	var protocol *codec.ProtocolError
+	var panicked *PanicError
+	switch {
+	case errors.As(err, &protocol):
+		return protocol.Code, protocol.What
+	case errors.As(err, &panicked):
+		return codec.CloseInternalError, "internal error"
+	case errors.Is(err, ErrSlowPeer):
+		return codec.CloseTryAgainLater, "reading too slowly"
+	case errors.Is(err, ErrShutdown):
+		return codec.CloseGoingAway, "server is shutting down"
+	default:
+		return codec.CloseAbnormal, ""
+	}
+}
+
+// isProtocolError says whether the peer has broken the protocol.
+func isProtocolError(err error) bool {
+	var protocol *codec.ProtocolError
+	return errors.As(err, &protocol)
+}
+
+// abnormal is the error of a connection that ended without a closing handshake.
+func abnormal(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

@@ -1,0 +1,218 @@
+package engine
+
+import (
+	"encoding/base64"
+	"errors"
+	"runtime/debug"
+)
+
+// handshake takes bytes of the opening handshake (RFC 6455 §4.2). They may come
+// in any pieces, with frames behind them. Once the request is whole it is
+// decided; the bytes behind it are returned.
+func (c *Conn) handshake(p []byte) (rest []byte) {
+	l := c.loop
+	limit := l.server.cfg.MaxHandshakeBytes
+	head, from, had := p[:min(len(p), limit)], 0, 0
+	if in := c.in; in != nil { // the request began in an earlier read
+		from, had = in.line, len(in.head)
+		in.head = l.appendHead(in.head, p[:min(len(p), limit-had)])
+		head = in.head
+	}
+	end, next, bad := endOfHead(head, from)
+	switch {
+	case bad != nil:
+		c.refuse(bad)
+	case end > 0:
+		rest = p[end-had:]
+		c.decide(head[:end], rest)
+		c.dropInbound()
+	case len(head) == limit:
+		c.refuse(refuseTooLarge)
+	case c.in == nil:
+		c.in = l.newInbound()
+		c.in.head, c.in.line = l.appendHead(nil, head), next
+	default:
+		c.in.line = next
+	}
+	return rest
+}
+
+// appendHead appends to a request in progress, in a buffer that grows with what
+// has arrived.
+func (l *loop) appendHead(head, p []byte) []byte {
+	if len(head)+len(p) <= cap(head) {
+		return append(head, p...)
+	}
+	grown := append(l.mem.Get(max(2*cap(head), len(head)+len(p))), head...)
+	if head != nil {
+		l.mem.Put(head)
+	}
+	return append(grown, p...)
+}
+
+// decide answers a whole request: it becomes a WebSocket connection, goes to
+// net/http, or is refused. behind are the bytes that came after it.
+func (c *Conn) decide(head, behind []byte) {
+	r := &c.loop.request
+	r.conn = c
+	defer r.reset()
+	if bad := r.head.parse(head); bad != nil {
+		c.refuse(bad)
+		return
+	}
+	server := c.loop.server
+	wants := r.head.hasToken("upgrade", "websocket")
+	if !wants && server.http != nil {
+		c.handOver(head, behind)
+		return
+	}
+	if bad := r.checkHTTP(); bad != nil {
+		c.refuse(bad)
+		return
+	}
+	ep := server.endpoints[r.path]
+	switch {
+	case ep == nil && server.http != nil:
+		c.handOver(head, behind)
+	case ep == nil:
+		c.refuse(refuseNotFound)
+	default:
+		c.judge(ep, r)
+	}
+}
+
+// judge grants or refuses a request for an endpoint.
+func (c *Conn) judge(ep *endpoint, r *Request) {
+	key, bad := r.checkWebSocket()
+	if bad == nil {
+		bad = r.checkOrigin(ep)
+	}
+	if bad == nil {
+		bad = r.parseOffers()
+	}
+	if bad == nil {
+		r.chooseSubprotocol(ep)
+		bad = c.admit(ep, r)
+	}
+	if bad == nil && c.loop.draining { // since Admit was asked
+		bad = refuseShutdown
+	}
+	if bad != nil {
+		c.refuse(bad)
+		return
+	}
+	c.grant(ep, r, key)
+}
+
+// checkHTTP checks what every request needs (RFC 9112 §2.3, §3.2).
+func (r *Request) checkHTTP() *refusal {
+	if string(r.head.version) != "HTTP/1.1" {
+		return refuseVersion
+	}
+	if host, n := r.head.get("host"); n != 1 || !isHost(host) {
+		return refuseHost
+	}
+	return r.parseTarget()
+}
+
+// checkWebSocket checks what makes a request a WebSocket handshake (RFC 6455
+// §4.2.1) and gives its key.
+func (r *Request) checkWebSocket() (key []byte, bad *refusal) {
+	h := &r.head
+	length, lengths := h.get("content-length")
+	_, encodings := h.get("transfer-encoding")
+	version, versions := h.get("sec-websocket-version")
+	key, keys := h.get("sec-websocket-key")
+	switch {
+	case string(h.method) != "GET":
+		bad = refuseMethod
+	case !h.hasToken("upgrade", "websocket"):
+		bad = refuseNoUpgrade
+	case !h.hasToken("connection", "upgrade"):
+		bad = refuseConnToken
+	case lengths > 1 || lengths == 1 && string(length) != "0" || encodings > 0:
+		bad = refuseBody
+	case versions != 1 || string(version) != "13":
+		bad = refuseWSVersion
+	case keys != 1 || !isKey(key):
+		bad = refuseKey
+	}
+	return key, bad
+}
+
+// isKey says whether b is 16 bytes in base64 (RFC 6455 §4.1).
+func isKey(b []byte) bool {
+	var raw [18]byte
+	if len(b) != 24 {
+		return false
+	}
+	n, err := base64.StdEncoding.Strict().Decode(raw[:], b)
+	return err == nil && n == 16
+}
+
+// checkOrigin applies Endpoint.Origins.
+func (r *Request) checkOrigin(ep *endpoint) *refusal {
+	origin, n := r.head.get("origin")
+	switch {
+	case n == 0:
+		return nil
+	case n > 1:
+		return refuseField
+	case !ep.allows(string(origin), r.Host()):
+		return refuseOrigin
+	}
+	return nil
+}
+
+// chooseSubprotocol takes the first of the client's offers that the endpoint
+// speaks.
+func (r *Request) chooseSubprotocol(ep *endpoint) {
+	for _, offer := range r.offers {
+		if ep.byOffer[offer] != nil {
+			r.subprotocol = offer
+			return
+		}
+	}
+}
+
+// admit asks the endpoint's Admit.
+func (c *Conn) admit(ep *endpoint, r *Request) (bad *refusal) {
+	if ep.Admit == nil {
+		return nil
+	}
+	defer func() {
+		r.admitting = false
+		if p := recover(); p != nil {
+			c.loop.server.cfg.Logger.Error("panic in Admit; the handshake is refused",
+				"path", ep.path, "remote", c.remote, "panic", p, "stack", string(debug.Stack()))
+			bad = refusePanic
+		}
+	}()
+	r.admitting = true
+	err := ep.Admit(r)
+	if err == nil {
+		return nil
+	}
+	var own *Refusal
+	if errors.As(err, &own) && own != nil {
+		return own
+	}
+	return &Refusal{Status: 403}
+}
+
+// grant answers 101 and opens the connection.
+func (c *Conn) grant(ep *endpoint, r *Request, key []byte) {
+	answer, err := c.loop.upgrade.answer(key, r.subprotocol, r.header)
+	if err != nil {
+		c.loop.server.cfg.Logger.Error("the answer to a valid handshake could not be made", "err", err)
+		c.refuse(refusePanic)
+		return
+	}
+	c.addBytes(answer)
+	c.id = ep.identify(r.subprotocol)
+	c.user = r.user
+	c.clearDeadline()
+	c.phase = phaseOpen
+	c.opened = true
+	c.callOpen()
+}

@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/valyala/bytebufferpool"
+
+	"github.com/headrace/headrace/codec"
+)
+
+// inbox is where other goroutines leave work for a loop: many producers, one
+// consumer. One wakeup serves a batch. What it holds for one connection is
+// bounded by that connection's queue limit.
+type inbox struct {
+	count atomic.Int32 // len(items), to look without the lock
+
+	mu    sync.Mutex
+	items []item
+	spare []item // the slice that take returned before last, for reuse
+}
+
+// item is one piece of work, in one of three shapes: a frame to send, a close,
+// or a function.
+type item struct {
+	conn  *Conn
+	frame *bytebufferpool.ByteBuffer // a whole frame for conn; the item owns it
+	close *CloseInfo                 // end conn like this
+	run   func(*loop)
+}
+
+// push adds an item and wakes the loop if it would not look otherwise. It is
+// safe from any goroutine.
+func (l *loop) push(it item) {
+	b := &l.inbox
+	b.mu.Lock()
+	b.items = append(b.items, it)
+	b.count.Store(int32(len(b.items)))
+	b.mu.Unlock()
+	if !l.awake.Load() && l.wakePending.CompareAndSwap(false, true) {
+		l.wire.Wake()
+	}
+}
+
+// take gives all items. The slice is valid until the next take.
+func (b *inbox) take() []item {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	items := b.items
+	b.items, b.spare = b.spare[:0], items
+	if cap(items) > maxSpareItems {
+		b.spare = nil // don't keep the memory of a burst
+	}
+	b.count.Store(0)
+	return items
+}
+
+const maxSpareItems = 16 << 10
+
+// drainInbox moves everything that other goroutines have left to where it
+// belongs. It sends nothing yet and calls no handler, so it is cheap and may
+// happen in the middle of a callback.
+func (l *loop) drainInbox() {
+	if l.inbox.count.Load() == 0 {
+		return
+	}
+	items := l.inbox.take()
+	for i := range items {
+		l.deliver(&items[i])
+	}
+	clear(items)
+}
+
+func (l *loop) deliver(it *item) {
+	switch {
+	case it.run != nil:
+		it.run(l)
+	case it.frame != nil:
+		it.conn.deliverFrame(it.frame)
+	case it.close != nil && it.conn.phase == phaseOpen:
+		it.conn.startClose(*it.close)
+	}
+}
+
+// deliverFrame queues a frame that Send has accepted. It takes ownership of b.
+func (c *Conn) deliverFrame(b *bytebufferpool.ByteBuffer) {
+	if c.phase != phaseOpen {
+		// The connection ended between Send and here; OnClose says why.
+		c.queued.Add(-int32(len(b.B)))
+		bytebufferpool.Put(b)
+		return
+	}
+	c.outbox().link(&c.loop.mem, b)
+	c.markDirty()
+}
+
+// sendFrom is the way of a frame from any goroutine to the connection's queue.
+func (c *Conn) sendFrom(op codec.Opcode, p []byte) error {
+	n := codec.HeaderSize(int64(len(p)), false) + len(p)
+	if err := c.reserve(n); err != nil {
+		return err
+	}
+	b := bytebufferpool.Get()
+	b.B = codec.AppendFrame(b.B, op, p)
+	c.loop.push(item{conn: c, frame: b})
+	return nil
+}
+
+// reserve takes n bytes of the queue's limit, or says why not. A message that
+// finds the queue empty is always taken. It is safe from any goroutine.
+func (c *Conn) reserve(n int) error {
+	limit := int32(c.id.MaxQueue)
+	for {
+		if c.state.Load() != stateOpen {
+			return ErrClosed
+		}
+		had := c.queued.Load()
+		if had > 0 && (n > int(limit) || had > limit-int32(n)) {
+			c.overflow()
+			return ErrSlowPeer
+		}
+		if n > maxMaxQueue {
+			return ErrTooLong
+		}
+		if c.queued.CompareAndSwap(had, had+int32(n)) {
+			return nil
+		}
+	}
+}

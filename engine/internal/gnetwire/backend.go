@@ -1,0 +1,190 @@
+// Package gnetwire carries connections on gnet's epoll loops. It is the only
+// place of the project that knows gnet, and the only one that makes system
+// calls on a connection's descriptor.
+//
+// gnet accepts and reads. Writing is ours: gnet's own outbound buffer has no
+// limit and no "writable again" callback, so it is never used, and gnet never
+// watches a connection for anything but reading.
+package gnetwire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"github.com/headrace/headrace/engine/internal/wire"
+)
+
+// Options are the settings of a Backend.
+type Options struct {
+	Network    string // "tcp", "tcp4", "tcp6" or "unix"
+	Addr       string // host:port, or a path
+	Loops      int    // number of event loops, at least 1
+	ReadBuffer int    // bytes that one read may bring; one buffer per loop
+	Logger     *slog.Logger
+}
+
+// Backend implements wire.Backend on one gnet engine.
+type Backend struct {
+	gnet.BuiltinEventEngine
+
+	opts       Options
+	epoch      time.Time
+	newHandler func(wire.Loop) wire.Handler
+	ready      func([]net.Addr)
+	watcher    watcher
+	rescue     *acceptRescue
+
+	engine  gnet.Engine
+	once    sync.Once // guards the closing of booted
+	booted  chan struct{}
+	bootErr error // valid once booted is closed
+
+	mu      sync.RWMutex
+	loops   map[gnet.EventLoop]*loop
+	stopped bool
+
+	ticking atomic.Int32 // how many loops need ticks
+}
+
+// New prepares a Backend; Serve starts it.
+func New(opts Options) *Backend {
+	b := &Backend{
+		opts:   opts,
+		epoch:  time.Now(),
+		booted: make(chan struct{}),
+		loops:  make(map[gnet.EventLoop]*loop),
+	}
+	b.watcher.logger = opts.Logger
+	return b
+}
+
+// Serve implements wire.Backend. It is called once.
+func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]net.Addr)) error {
+	defer b.once.Do(func() { close(b.booted) }) // also when nothing could be bound
+	b.newHandler, b.ready = newHandler, ready
+	err := gnet.Run(b, b.opts.Network+"://"+b.opts.Addr,
+		gnet.WithNumEventLoop(b.opts.Loops),
+		gnet.WithReadBufferCap(b.opts.ReadBuffer),
+		gnet.WithReuseAddr(true),
+		gnet.WithTCPNoDelay(gnet.TCPNoDelay),
+		gnet.WithTicker(true),
+		gnet.WithLogger(gnetLogger{b.opts.Logger}),
+	)
+	b.watcher.stop()
+	b.rescue.stop()
+	if err != nil {
+		return err
+	}
+	return b.bootErr
+}
+
+// Stop implements wire.Backend. Before Serve has bound its listener it waits
+// for that.
+func (b *Backend) Stop() {
+	<-b.booted
+	if b.bootErr == nil && b.engine.Validate() == nil {
+		// With a canceled context it only starts the end: its own way of waiting
+		// polls twice a second, where Serve returns at once.
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = b.engine.Stop(ctx)
+	}
+}
+
+// OnBoot is gnet's callback after the listeners are bound and before the loops
+// run.
+func (b *Backend) OnBoot(e gnet.Engine) gnet.Action {
+	defer b.once.Do(func() { close(b.booted) })
+	b.engine = e
+	bound, err := boundAddr(e)
+	if err != nil {
+		b.bootErr = fmt.Errorf("read back the address of the listener: %w", err)
+		return gnet.Shutdown
+	}
+	b.rescue = newAcceptRescue(bound, b.opts.Logger)
+	b.ready([]net.Addr{bound})
+	return gnet.None
+}
+
+// OnShutdown is gnet's callback before it ends the loops: from here on nobody
+// may wake one, because gnet closes the descriptor that a wakeup writes to.
+func (b *Backend) OnShutdown(gnet.Engine) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stopped = true
+	for _, l := range b.loops {
+		l.stop()
+	}
+}
+
+// OnTick is gnet's callback on a goroutine of its own.
+func (b *Backend) OnTick() (time.Duration, gnet.Action) {
+	if b.ticking.Load() > 0 {
+		b.mu.RLock()
+		for _, l := range b.loops {
+			l.postTick()
+		}
+		b.mu.RUnlock()
+	}
+	return wire.TickInterval, gnet.None
+}
+
+// OnOpen is gnet's callback for a new connection, on its loop.
+func (b *Backend) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
+	l := b.loopOf(c.EventLoop())
+	s := wire.Socket{Ref: c, FD: int32(c.Fd())}
+	if owner := l.handler.Opened(s, c.LocalAddr(), c.RemoteAddr()); owner != nil {
+		c.SetContext(owner)
+	}
+	return nil, gnet.None
+}
+
+// OnTraffic is gnet's callback after a read. Everything is taken at once, so
+// that gnet never allocates a buffer for what is left.
+func (b *Backend) OnTraffic(c gnet.Conn) gnet.Action {
+	p, err := c.Next(-1)
+	if owner, ok := c.Context().(wire.Owner); ok && err == nil {
+		owner.Arrived(p)
+	}
+	return gnet.None
+}
+
+// OnClose is gnet's callback before it closes the descriptor.
+func (b *Backend) OnClose(c gnet.Conn, err error) gnet.Action {
+	if owner, ok := c.Context().(wire.Owner); ok {
+		b.watcher.forget(int32(c.Fd()))
+		if errors.Is(err, io.EOF) {
+			err = io.EOF // without gnet's wrapping, so that it compares
+		}
+		owner.Closed(err)
+	}
+	return gnet.None
+}
+
+// loopOf finds the loop of a gnet event loop, and makes it at its first
+// connection: gnet has no list of its loops.
+func (b *Backend) loopOf(g gnet.EventLoop) *loop {
+	b.mu.RLock()
+	l := b.loops[g]
+	b.mu.RUnlock()
+	if l != nil {
+		return l
+	}
+	l = newLoop(b, g)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stopped {
+		l.stop()
+	}
+	b.loops[g] = l
+	return l
+}

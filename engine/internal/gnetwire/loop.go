@@ -1,0 +1,124 @@
+package gnetwire
+
+import (
+	"context"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/headrace/headrace/engine/internal/wire"
+)
+
+// loop implements wire.Loop on one gnet event loop.
+type loop struct {
+	backend *Backend
+	gnet    gnet.EventLoop
+	handler wire.Handler
+	iov     []unix.Iovec // loop-only; scratch of Writev
+	ticks   bool         // loop-only; what NeedTicks said last
+
+	woken       gnet.Runnable // calls handler.Woken; made once
+	ticked      gnet.Runnable // calls handler.Tick; made once
+	tickPending atomic.Bool   // a tick waits to be run, so that a slow loop is not flooded
+
+	mu      sync.RWMutex // held (shared) while waking, so that stop excludes it
+	stopped bool
+}
+
+func newLoop(b *Backend, g gnet.EventLoop) *loop {
+	l := &loop{backend: b, gnet: g}
+	l.woken = gnet.RunnableFunc(func(context.Context) error {
+		l.handler.Woken()
+		return nil
+	})
+	l.ticked = gnet.RunnableFunc(func(context.Context) error {
+		l.tickPending.Store(false)
+		if l.ticks {
+			l.handler.Tick()
+		}
+		return nil
+	})
+	l.handler = b.newHandler(l)
+	return l
+}
+
+// Now implements wire.Loop.
+func (l *loop) Now() time.Duration { return time.Since(l.backend.epoch) }
+
+// NeedTicks implements wire.Loop.
+func (l *loop) NeedTicks(on bool) {
+	if on == l.ticks {
+		return
+	}
+	l.ticks = on
+	if on {
+		l.backend.ticking.Add(1)
+	} else {
+		l.backend.ticking.Add(-1)
+	}
+}
+
+// Wake implements wire.Loop.
+func (l *loop) Wake() { l.post(l.woken) }
+
+// WakeLater implements wire.Loop. gnet runs every waiting task, those included
+// that a task has added, before it looks at its sockets again. So the wakeup
+// comes from outside, a moment after the running task has returned.
+func (l *loop) WakeLater() { time.AfterFunc(wakeLater, l.Wake) }
+
+// wakeLater is long enough for a task to return, and short against the work
+// that made the task stop.
+const wakeLater = 50 * time.Microsecond
+
+func (l *loop) postTick() {
+	if l.tickPending.CompareAndSwap(false, true) {
+		l.post(l.ticked)
+	}
+}
+
+// post runs r on the loop soon. After the end of the loop it does nothing: the
+// connections that r would have served are closed by then.
+func (l *loop) post(r gnet.Runnable) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if !l.stopped {
+		_ = l.gnet.Execute(context.Background(), r)
+	}
+}
+
+func (l *loop) stop() {
+	l.mu.Lock()
+	l.stopped = true
+	l.mu.Unlock()
+}
+
+// WatchWritable implements wire.Loop.
+func (l *loop) WatchWritable(s wire.Socket) error {
+	owner, ok := s.Ref.(gnet.Conn).Context().(wire.Owner)
+	if !ok {
+		return net.ErrClosed
+	}
+	return l.backend.watcher.watch(s.FD, l, owner)
+}
+
+// CloseWrite implements wire.Loop.
+func (l *loop) CloseWrite(s wire.Socket) error {
+	return os.NewSyscallError("shutdown", unix.Shutdown(int(s.FD), unix.SHUT_WR))
+}
+
+// Close implements wire.Loop. gnet calls OnClose before it returns.
+func (l *loop) Close(s wire.Socket) { _ = l.gnet.Close(s.Ref.(gnet.Conn)) }
+
+// Detach implements wire.Loop.
+func (l *loop) Detach(s wire.Socket) (*os.File, error) {
+	fd, err := unix.FcntlInt(uintptr(s.FD), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("dup", err)
+	}
+	return os.NewFile(uintptr(fd), "detached connection"), nil
+}

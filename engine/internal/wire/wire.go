@@ -1,0 +1,101 @@
+// Package wire is the seam under the engine: what a connection needs of the
+// loop that carries it, and nothing else. Package gnetwire implements it on
+// gnet and the kernel; package simwire implements it in memory, with a seed and
+// a virtual clock, so that a connection's whole life can be tested without a
+// socket.
+//
+// A Loop calls its Handler and the Owners of its connections from one goroutine,
+// one call at a time, so they need no locks for what belongs to the loop.
+package wire
+
+import (
+	"net"
+	"os"
+	"time"
+)
+
+// Socket names one connected stream of a Loop. It is a small value because an
+// idle connection has no room for another allocation. It is dead once
+// Owner.Closed was called for it; using it later would reach whichever
+// connection has the descriptor by then, so the owner forgets it there.
+type Socket struct {
+	Ref any // the loop's own reference; the engine does not look inside
+	FD  int32
+}
+
+// Loop carries connections. Every method but Wake is loop-only.
+type Loop interface {
+	// Write makes one write(2). n < len(p) with a nil error means that the
+	// kernel takes no more for now. It does not retain p.
+	Write(s Socket, p []byte) (n int, err error)
+	// Writev is Write for several slices, in one writev(2). It does not
+	// retain or change bufs.
+	Writev(s Socket, bufs [][]byte) (n int, err error)
+	// WatchWritable asks for one Owner.Writable call, made when the kernel
+	// takes bytes again.
+	WatchWritable(s Socket) error
+	// PauseRead stops Owner.Arrived calls until ResumeRead. A peer's reset is
+	// still noticed.
+	PauseRead(s Socket) error
+	// ResumeRead ends a PauseRead.
+	ResumeRead(s Socket) error
+	// CloseWrite ends our half of the stream behind the bytes already written
+	// (shutdown(2) with SHUT_WR).
+	CloseWrite(s Socket) error
+	// Close ends the connection now. Owner.Closed is called before Close
+	// returns, unless it was called already.
+	Close(s Socket)
+	// Detach gives a duplicate of the descriptor, for use outside the loop.
+	// The caller still calls Close, which then does not end the stream.
+	Detach(s Socket) (*os.File, error)
+	// Now is the time since some fixed moment; it never goes back.
+	Now() time.Duration
+	// NeedTicks says whether Handler.Tick must be called about every
+	// TickInterval. A loop without timers sleeps.
+	NeedTicks(on bool)
+	// WakeLater is Wake for a handler that has more to do than fits one turn: the
+	// loop looks at its other connections first.
+	WakeLater()
+	// Wake asks for one Handler.Woken call on the loop. Several Wakes may give
+	// one call. It is safe from any goroutine; after the loop's end it does
+	// nothing.
+	Wake()
+}
+
+// TickInterval is the grain of the timers above this seam.
+const TickInterval = 50 * time.Millisecond
+
+// Handler is what lives on one Loop. All its methods are called on the loop.
+type Handler interface {
+	// Opened introduces a new connection and asks for its owner. A nil owner
+	// means that the handler has closed s already.
+	Opened(s Socket, local, remote net.Addr) Owner
+	// Woken answers Wake.
+	Woken()
+	// Tick tells that time has passed, while NeedTicks is on.
+	Tick()
+}
+
+// Owner is one connection above the seam. All its methods are called on the
+// loop.
+type Owner interface {
+	// Arrived brings what one read(2) brought. p may be written to; it is valid
+	// until the callback returns.
+	Arrived(p []byte)
+	// Writable answers WatchWritable. It may come once without need.
+	Writable()
+	// Closed is the last call for a connection: the peer has ended its half
+	// (io.EOF), the connection broke (another error), or Close was called (nil).
+	Closed(err error)
+}
+
+// Backend is one running transport: listeners and loops.
+type Backend interface {
+	// Serve listens, calls ready with the bound addresses, and carries
+	// connections until Stop. newHandler makes the Handler of a loop, before
+	// that loop's first event. An error means that serving never began, or
+	// broke.
+	Serve(newHandler func(Loop) Handler, ready func(bound []net.Addr)) error
+	// Stop ends Serve. Connections that are still open are closed.
+	Stop()
+}

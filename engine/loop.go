@@ -1,0 +1,208 @@
+package engine
+
+import (
+	"net"
+	"sync/atomic"
+
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/engine/internal/wire"
+)
+
+// loop is the engine's side of one event loop: the connections on it and what
+// they share. It implements wire.Handler. Its life is a sequence of turns; a
+// turn begins with something that the wire reports, runs the callbacks that
+// follow from it, and ends with the writes.
+type loop struct {
+	// immutable
+	server *Server
+	wire   wire.Loop
+
+	// loop-only
+	mem      memory
+	conns    []*Conn // all of them; Conn.slot is the index
+	dirty    []*Conn // those with something to write, in order
+	doomed   []*Conn // those to be cut when the callbacks of this turn are done
+	reading  *Conn   // whose bytes are being decoded
+	turning  bool    // between enter and leave
+	wheel    wheel
+	scratch  *inbound   // the decoder that whole frames go through
+	inbounds []*inbound // free ones
+	outboxes []*outbox  // free ones
+	request  Request    // the handshake being decided
+	upgrade  upgrade    // what grants it
+	bufs     [][]byte   // scratch of flush
+	draining bool       // the server shuts down: no new connections
+	stats    loopStats
+
+	// any goroutine
+	inbox       inbox
+	awake       atomic.Bool // a turn is running and will look into the inbox before it ends
+	wakePending atomic.Bool // a Woken call will come
+}
+
+// loopStats counts the system calls that the wire was asked for.
+type loopStats struct {
+	reads, writes uint64
+}
+
+// inbound is what a connection holds while its handshake or a frame of it is
+// cut by a read. Connections between messages hold none.
+type inbound struct {
+	decoder codec.Decoder
+	head    []byte // the request so far, from the loop's memory
+	line    int    // where in head the first line begins that is not complete
+}
+
+const (
+	maxFreeInbounds = 1024
+	maxFreeOutboxes = 1024
+	flushesPerTurn  = 256       // so that a broadcast does not hold up the loop's other connections
+	maxCorked       = 256 << 10 // a turn's replies to one connection are written early from here on
+	iovPerWrite     = 64
+)
+
+func newLoop(s *Server, w wire.Loop) *loop {
+	l := &loop{server: s, wire: w, scratch: new(inbound)}
+	l.mem.poison = s.poison
+	return l
+}
+
+// Opened implements wire.Handler.
+func (l *loop) Opened(s wire.Socket, _, remote net.Addr) wire.Owner {
+	l.enter()
+	c := &Conn{loop: l, ref: s.Ref, fd: s.FD, remote: remote, slot: uint32(len(l.conns))}
+	l.conns = append(l.conns, c)
+	l.server.open.Add(1)
+	switch {
+	case l.draining:
+		c.refuse(refuseShutdown)
+	case !l.server.takePlace():
+		c.refuse(refuseFull)
+	default:
+		c.flags |= flagPlace
+		l.setDeadline(c, l.server.cfg.HandshakeTimeout)
+	}
+	l.leave(c)
+	if c.phase == phaseEnded {
+		return nil
+	}
+	return (*owner)(c)
+}
+
+// Woken implements wire.Handler.
+func (l *loop) Woken() {
+	l.wakePending.Store(false)
+	l.enter()
+	l.leave(nil)
+}
+
+// Tick implements wire.Handler.
+func (l *loop) Tick() {
+	l.enter()
+	l.tick()
+	l.leave(nil)
+}
+
+// enter begins a turn.
+func (l *loop) enter() {
+	l.turning = true
+	l.awake.Store(true)
+}
+
+// leave ends a turn: what the callbacks and other goroutines have queued is
+// written, c's first, and connections that broke are cut.
+func (l *loop) leave(c *Conn) {
+	l.drainInbox()
+	if c != nil {
+		c.flushDirty()
+	}
+	l.settle()
+	l.turning = false
+	l.awake.Store(false)
+	// A producer that saw awake true counts on this look.
+	more := len(l.dirty) > 0 || l.inbox.count.Load() > 0
+	if more && l.wakePending.CompareAndSwap(false, true) {
+		l.wire.WakeLater()
+	}
+}
+
+// settle writes what is queued, connection by connection, within the budget of
+// a turn; what is over it stays dirty. It cuts the connections that broke,
+// which calls OnClose, which may queue more.
+func (l *loop) settle() {
+	for budget := flushesPerTurn; budget > 0; {
+		n := min(budget, len(l.dirty))
+		for _, c := range l.dirty[:n] {
+			c.flushDirty()
+		}
+		l.dirty = append(l.dirty[:0], l.dirty[n:]...)
+		if len(l.doomed) == 0 && len(l.dirty) == 0 {
+			return
+		}
+		l.cutDoomed()
+		budget -= max(1, n)
+	}
+}
+
+// cutDoomed ends the connections that broke in this turn. It is the only place
+// where the engine closes a socket, so that OnClose never runs inside another
+// callback.
+func (l *loop) cutDoomed() {
+	for i := 0; i < len(l.doomed); i++ {
+		c := l.doomed[i]
+		l.wire.Close(c.socket())
+		c.closed(nil) // if the wire has not said so: the socket had no owner yet
+	}
+	clear(l.doomed)
+	l.doomed = l.doomed[:0]
+}
+
+// forget takes an ended connection out of the loop's list.
+func (l *loop) forget(c *Conn) {
+	last := l.conns[len(l.conns)-1]
+	l.conns[c.slot] = last
+	last.slot = c.slot
+	l.conns[len(l.conns)-1] = nil
+	l.conns = l.conns[:len(l.conns)-1]
+	l.server.connEnded(c.flags&flagPlace != 0)
+}
+
+// newInbound gives an empty inbound.
+func (l *loop) newInbound() *inbound {
+	if n := len(l.inbounds); n > 0 {
+		in := l.inbounds[n-1]
+		l.inbounds = l.inbounds[:n-1]
+		return in
+	}
+	return new(inbound)
+}
+
+// freeInbound takes an inbound back, with all that it holds.
+func (l *loop) freeInbound(in *inbound) {
+	in.decoder.Reset(&l.mem)
+	if in.head != nil {
+		l.mem.Put(in.head)
+	}
+	in.head, in.line = nil, 0
+	if len(l.inbounds) < maxFreeInbounds {
+		l.inbounds = append(l.inbounds, in)
+	}
+}
+
+// newOutbox gives an empty outbox.
+func (l *loop) newOutbox() *outbox {
+	if n := len(l.outboxes); n > 0 {
+		o := l.outboxes[n-1]
+		l.outboxes = l.outboxes[:n-1]
+		return o
+	}
+	return new(outbox)
+}
+
+// freeOutbox takes an outbox back, with all that it holds.
+func (l *loop) freeOutbox(o *outbox) {
+	o.drop(&l.mem)
+	if cap(o.segments) <= iovPerWrite && len(l.outboxes) < maxFreeOutboxes {
+		l.outboxes = append(l.outboxes, o)
+	}
+}

@@ -1,0 +1,65 @@
+package engine
+
+import "math/bits"
+
+// memory lends a loop's buffers, in size classes of powers of two. It is
+// loop-only: no locks. What is given back waits in a list of its class; a class
+// keeps at most maxIdleBytes, the rest goes to the garbage collector.
+//
+// It implements codec.Memory.
+type memory struct {
+	free   [classes][][]byte
+	lent   int  // buffers that are out
+	poison bool // tests: fill what is given back, so that use after release shows
+}
+
+const (
+	minClassBits = 9  // 512 B
+	maxClassBits = 20 // 1 MiB; larger buffers are not kept
+	classes      = maxClassBits - minClassBits + 1
+	maxIdleBytes = 2 << 20
+	poisonByte   = 0xDB
+)
+
+// classOf gives the smallest class that holds n bytes, or classes when none
+// does.
+func classOf(n int) int {
+	if n <= 1<<minClassBits {
+		return 0
+	}
+	return min(bits.Len(uint(n-1))-minClassBits, classes)
+}
+
+// Get gives a buffer of length 0 and a capacity of at least n.
+func (m *memory) Get(n int) []byte {
+	m.lent++
+	class := classOf(n)
+	if class == classes {
+		return make([]byte, 0, n)
+	}
+	free := m.free[class]
+	if len(free) == 0 {
+		return make([]byte, 0, 1<<(class+minClassBits))
+	}
+	b := free[len(free)-1]
+	m.free[class] = free[:len(free)-1]
+	return b[:0]
+}
+
+// Put takes ownership of b, which came from Get.
+func (m *memory) Put(b []byte) {
+	m.lent--
+	b = b[:cap(b)]
+	if m.poison {
+		for i := range b {
+			b[i] = poisonByte
+		}
+	}
+	class := classOf(cap(b))
+	if class == classes || cap(b) != 1<<(class+minClassBits) {
+		return
+	}
+	if len(m.free[class])<<(class+minClassBits) < maxIdleBytes {
+		m.free[class] = append(m.free[class], b)
+	}
+}

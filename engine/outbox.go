@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"github.com/valyala/bytebufferpool"
+
+	"github.com/headrace/headrace/codec"
+)
+
+// outbox is what a connection has accepted for sending and the kernel has not
+// taken: a queue of segments. A connection has one only while something waits.
+type outbox struct {
+	segments []segment
+	head     int // the first segment with bytes to send
+	sent     int // bytes of it that are sent
+	size     int // bytes that wait, in all segments
+}
+
+// segment is a run of bytes, either in a buffer of the loop or in one that a
+// sender on another goroutine has filled.
+type segment struct {
+	p    []byte
+	from *bytebufferpool.ByteBuffer // nil: the loop's memory
+}
+
+const (
+	segmentSize = 64 << 10 // the most that one of our own segments holds
+	firstSize   = 4 << 10  // what a queue begins with
+	linkSize    = 2 << 10  // from here on a sender's buffer is linked, not copied
+)
+
+// addFrame queues a frame. It does not retain payload.
+func (o *outbox) addFrame(mem *memory, op codec.Opcode, payload []byte) {
+	h := codec.Header{Fin: true, Op: op, Length: int64(len(payload))}
+	n := codec.HeaderSize(h.Length, false)
+	tail := o.tail(mem, n+len(payload), n)
+	tail.p = codec.AppendHeader(tail.p, h)
+	o.size += n
+	o.add(mem, payload)
+}
+
+// add queues bytes. It does not retain p.
+func (o *outbox) add(mem *memory, p []byte) {
+	o.size += len(p)
+	for len(p) > 0 {
+		tail := o.tail(mem, len(p), 1)
+		n := min(len(p), cap(tail.p)-len(tail.p))
+		tail.p = append(tail.p, p[:n]...)
+		p = p[n:]
+	}
+}
+
+// link queues a sender's buffer. It takes ownership of b.
+func (o *outbox) link(mem *memory, b *bytebufferpool.ByteBuffer) {
+	if len(b.B) < linkSize {
+		o.add(mem, b.B)
+		bytebufferpool.Put(b)
+		return
+	}
+	o.size += len(b.B)
+	o.segments = append(o.segments, segment{p: b.B, from: b})
+}
+
+// tail gives the last segment if it is ours and has at least need bytes of
+// room, or a new one that suits want bytes.
+func (o *outbox) tail(mem *memory, want, need int) *segment {
+	if last := len(o.segments) - 1; last >= o.head {
+		s := &o.segments[last]
+		if s.from == nil && cap(s.p)-len(s.p) >= need {
+			return s
+		}
+	}
+	size := firstSize
+	if len(o.segments) > o.head || want > firstSize {
+		size = segmentSize
+	}
+	o.segments = append(o.segments, segment{p: mem.Get(size)})
+	return &o.segments[len(o.segments)-1]
+}
+
+// pending appends the slices to send to bufs, at most limit of them.
+func (o *outbox) pending(bufs [][]byte, limit int) [][]byte {
+	sent := o.sent
+	for i := o.head; i < len(o.segments) && len(bufs) < limit; i++ {
+		bufs = append(bufs, o.segments[i].p[sent:])
+		sent = 0
+	}
+	return bufs
+}
+
+// advance drops n bytes that the kernel has taken.
+func (o *outbox) advance(mem *memory, n int) {
+	o.size -= n
+	for n > 0 {
+		s := &o.segments[o.head]
+		rest := len(s.p) - o.sent
+		if n < rest {
+			o.sent += n
+			return
+		}
+		n -= rest
+		s.release(mem)
+		o.head++
+		o.sent = 0
+	}
+	if o.head == len(o.segments) {
+		o.segments, o.head = o.segments[:0], 0
+	} else if o.head > 64 && o.head > len(o.segments)/2 {
+		kept := copy(o.segments, o.segments[o.head:])
+		clear(o.segments[kept:])
+		o.segments, o.head = o.segments[:kept], 0
+	}
+}
+
+// drop gives everything back and makes o a zero value, but for its capacity.
+func (o *outbox) drop(mem *memory) {
+	for i := o.head; i < len(o.segments); i++ {
+		o.segments[i].release(mem)
+	}
+	*o = outbox{segments: o.segments[:0]}
+}
+
+func (s *segment) release(mem *memory) {
+	if s.from != nil {
+		bytebufferpool.Put(s.from)
+	} else {
+		mem.Put(s.p)
+	}
+	*s = segment{}
+}

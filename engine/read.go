@@ -1,0 +1,95 @@
+package engine
+
+import "github.com/headrace/headrace/codec"
+
+// The journey of a frame:
+//
+//  1. The wire reads the socket once, into a buffer that the loop's connections
+//     share, and calls owner.Arrived: a turn begins (loop.enter).
+//  2. arrived takes all bytes. Before the upgrade they go to handshake; what
+//     stands behind the request are frames already.
+//  3. decode asks codec.Decoder.Next for the next whole message or control
+//     frame. A message that arrived whole is unmasked in place and handed on
+//     without a copy, through a decoder that all connections of the loop share.
+//  4. A frame that the read has cut stays in an inbound, which the connection
+//     keeps until the message is complete. An idle connection has none.
+//  5. handle calls the handler. Its replies wait in the connection's outbox.
+//  6. The turn ends (loop.leave): work of other goroutines is taken in, and each
+//     connection with a queue is written once (flush). What the kernel doesn't
+//     take stays in the outbox until the socket is writable again.
+
+// arrived handles what one read has brought.
+func (c *Conn) arrived(p []byte) {
+	c.loop.stats.reads++
+	if c.phase == phaseHandshake {
+		p = c.handshake(p)
+	}
+	if c.listens() && len(p) > 0 {
+		c.decode(p)
+	}
+}
+
+// listens says whether frames of the peer still matter.
+func (c *Conn) listens() bool { return c.phase == phaseOpen || c.phase == phaseClosing }
+
+// decode takes frames out of p and handles them.
+func (c *Conn) decode(p []byte) {
+	l, in := c.loop, c.in
+	if in == nil {
+		in = l.scratch
+	}
+	l.reading = c
+	for len(p) > 0 && c.listens() {
+		ev, n, err := in.decoder.Next(&c.id.rules, &l.mem, p)
+		if err != nil {
+			c.fail(err)
+			break
+		}
+		p = p[n:]
+		c.handle(ev)
+	}
+	l.reading = nil
+	c.keep(in)
+}
+
+// keep decides what becomes of a decoder after a read: it stays with the
+// connection while something is cut, and serves others otherwise.
+func (c *Conn) keep(in *inbound) {
+	l := c.loop
+	in.decoder.Release(&l.mem)
+	if !c.listens() {
+		in.decoder.Reset(&l.mem)
+	}
+	switch idle := in.decoder.Idle(); {
+	case idle && c.in != nil:
+		c.dropInbound()
+	case !idle && c.in == nil:
+		c.in = in
+		l.scratch = l.newInbound()
+	}
+}
+
+// handle acts on one event of the decoder.
+func (c *Conn) handle(ev codec.Event) {
+	switch ev.Op {
+	case codec.OpText, codec.OpBinary:
+		if c.accepts() {
+			c.callMessage(ev.Op, ev.Payload)
+		}
+	case codec.OpPing:
+		if c.accepts() && c.reply(codec.OpPong, ev.Payload) == nil {
+			c.callPing(ev.Payload)
+		}
+	case codec.OpPong:
+		if c.accepts() {
+			c.callPong(ev.Payload)
+		}
+	case codec.OpClose:
+		c.peerClosed(ev.Payload)
+	case codec.OpContinuation: // nothing is complete yet
+	}
+}
+
+// accepts says whether the handler still wants messages: not after Close, even
+// if its Close frame is not queued yet.
+func (c *Conn) accepts() bool { return c.phase == phaseOpen && c.state.Load() == stateOpen }

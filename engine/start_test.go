@@ -1,0 +1,55 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+)
+
+// startServer runs a server on a free port of 127.0.0.1 until the test ends. Its
+// log goes to the test. register adds the endpoints.
+func startServer(tb testing.TB, cfg Config, register func(*Server)) *Server {
+	tb.Helper()
+	if cfg.Addr == "" {
+		cfg.Addr = "127.0.0.1:0"
+	}
+	if cfg.Loops == 0 {
+		cfg.Loops = 2
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.NewTextHandler(testWriter{tb}, nil))
+	}
+	srv, err := New(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	_, bench := tb.(*testing.B)
+	srv.poison = !bench
+	register(srv)
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- srv.Run(ctx) }()
+	select {
+	case <-srv.Ready():
+	case err := <-served:
+		tb.Fatal("the server ended before it was ready:", err)
+	}
+	tb.Cleanup(func() {
+		cancel()
+		select {
+		case <-served:
+		case <-time.After(30 * time.Second):
+			tb.Error("Run did not return after its context had ended")
+		}
+	})
+	return srv
+}
+
+// testWriter gives log lines to a test.
+type testWriter struct{ tb testing.TB }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.tb.Logf("server log: %s", p)
+	return len(p), nil
+}

@@ -1,0 +1,113 @@
+package engine
+
+import "github.com/headrace/headrace/codec"
+
+// reply is Reply for every kind of frame. Loop-only.
+func (c *Conn) reply(op codec.Opcode, p []byte) error {
+	c.loop.drainInbox() // what Send has accepted before goes before
+	if c.phase != phaseOpen {
+		return ErrClosed
+	}
+	n := codec.HeaderSize(int64(len(p)), false) + len(p)
+	if c.out != nil && (c.out.size >= maxCorked || c.out.size+n > c.id.MaxQueue) {
+		c.flush() // what is corked may leave early; what the kernel doesn't take counts
+	}
+	if err := c.reserve(n); err != nil {
+		return err
+	}
+	c.outbox().addFrame(&c.loop.mem, op, p)
+	c.markDirty()
+	return nil
+}
+
+// addFrame queues a frame that no limit holds back. Loop-only.
+func (c *Conn) addFrame(op codec.Opcode, p []byte) {
+	o := c.outbox()
+	had := o.size
+	o.addFrame(&c.loop.mem, op, p)
+	c.queued.Add(int32(o.size - had))
+	c.markDirty()
+}
+
+// addBytes queues bytes of the opening handshake. Loop-only.
+func (c *Conn) addBytes(p []byte) {
+	c.outbox().add(&c.loop.mem, p)
+	c.queued.Add(int32(len(p)))
+	c.markDirty()
+}
+
+// outbox gives the connection's queue.
+func (c *Conn) outbox() *outbox {
+	if c.out == nil {
+		c.out = c.loop.newOutbox()
+	}
+	return c.out
+}
+
+// markDirty has flush called at the end of this turn.
+func (c *Conn) markDirty() {
+	if !c.dirty {
+		c.dirty = true
+		c.loop.dirty = append(c.loop.dirty, c)
+	}
+}
+
+// flushDirty is flush for a connection that markDirty has named. It may stand
+// in the loop's list still, and is then passed over there.
+func (c *Conn) flushDirty() {
+	if c.dirty {
+		c.dirty = false
+		c.flush()
+	}
+}
+
+// flush writes what is queued, until the kernel takes no more; then a watch on
+// the socket calls it again. Behind the last byte of a connection that ends it
+// ends our half of the stream.
+func (c *Conn) flush() {
+	if c.phase >= phaseDoomed {
+		return
+	}
+	for c.out != nil && c.flags&flagWatching == 0 {
+		short, err := c.writeSome()
+		if err == nil && short {
+			err = c.loop.wire.WatchWritable(c.socket())
+			c.flags |= flagWatching
+		}
+		if err != nil {
+			c.hangUp(err)
+			return
+		}
+	}
+	if c.phase == phaseDraining && c.out == nil && c.flags&flagFinSent == 0 {
+		c.flags |= flagFinSent
+		if err := c.loop.wire.CloseWrite(c.socket()); err != nil {
+			c.hangUp(err)
+		}
+	}
+}
+
+// writeSome makes one write(2), and says whether the kernel took less than it
+// was given.
+func (c *Conn) writeSome() (short bool, err error) {
+	l := c.loop
+	l.bufs = c.out.pending(l.bufs[:0], iovPerWrite)
+	given, n := 0, 0
+	for _, b := range l.bufs {
+		given += len(b)
+	}
+	l.stats.writes++
+	if len(l.bufs) == 1 {
+		n, err = l.wire.Write(c.socket(), l.bufs[0])
+	} else {
+		n, err = l.wire.Writev(c.socket(), l.bufs)
+	}
+	clear(l.bufs)
+	c.out.advance(&l.mem, n)
+	c.queued.Add(-int32(n))
+	if c.out.size == 0 {
+		l.freeOutbox(c.out)
+		c.out = nil
+	}
+	return n < given, err
+}
