@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"text/tabwriter"
+)
+
+// banner is what the start shows: everything that is served, at a glance.
+// asked is --addr, whose host reads better than the address it came to.
+func banner(asked string, bound net.Addr) string {
+	host := reachable(asked, bound)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n", versionLine())
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(table, "  http://%s/\tthe page: try it here\n", host)
+	for _, r := range routes() {
+		fmt.Fprintf(table, "  ws://%s%s\t%s\n", host, r.path, r.does)
+	}
+	fmt.Fprintf(table, "  http://%s/healthz\tsays ok\n", host)
+	_ = table.Flush() // to a strings.Builder
+	b.WriteString("\nCtrl-C closes everyone and ends.\n")
+	return b.String()
+}
+
+// reachable is the host and port to type into a browser on this machine.
+func reachable(asked string, bound net.Addr) string {
+	_, port, err := net.SplitHostPort(bound.String())
+	if err != nil {
+		return bound.String()
+	}
+	host, _, _ := net.SplitHostPort(asked)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// versionLine names the program, its version and Go's.
+func versionLine() string {
+	version := "(devel)"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	return fmt.Sprintf("%s %s, %s", program, version, runtime.Version())
+}

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"net"
+	"strings"
+	"testing"
+)
+
+func TestBanner(t *testing.T) {
+	got := banner("localhost:0", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8123})
+	for _, want := range []string{
+		"http://localhost:8123/ ", "ws://localhost:8123/echo ", "ws://localhost:8123/ws/chat ",
+		"ws://localhost:8123/hello ", "http://localhost:8123/healthz ",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in\n%s", want, got)
+		}
+	}
+}
+
+func TestReachable(t *testing.T) {
+	bound := &net.TCPAddr{IP: net.IPv6unspecified, Port: 81}
+	for asked, want := range map[string]string{
+		":0": "localhost:81", "0.0.0.0:81": "localhost:81", "[::]:81": "localhost:81",
+		"[::1]:81": "[::1]:81", "10.0.0.7:0": "10.0.0.7:81", "box.example:81": "box.example:81",
+	} {
+		if got := reachable(asked, bound); got != want {
+			t.Errorf("reachable(%q) = %q, want %q", asked, got, want)
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/engine"
+)
+
+// binary is the built program, for the tests that need a process.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", program)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, program)
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary, ".").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// startServer runs the whole server in this process until the test ends, and
+// gives its address.
+func startServer(t *testing.T, change func(*options)) (addr string) {
+	t.Helper()
+	opts := defaults()
+	opts.addr, opts.loops, opts.logLevel = "127.0.0.1:0", 2, slog.LevelDebug
+	if change != nil {
+		change(&opts)
+	}
+	srv, err := newServer(opts, testLogger(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runServer(t, srv)
+}
+
+// startHandler is startServer for one handler at "/".
+func startHandler(t *testing.T, e engine.Endpoint) (addr string) {
+	t.Helper()
+	srv, err := engine.New(engine.Config{
+		Addr: "127.0.0.1:0", Loops: 2, Logger: testLogger(t),
+		CloseTimeout: 200 * time.Millisecond, // some of these peers don't answer
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Handle("/", e)
+	return runServer(t, srv)
+}
+
+func runServer(t *testing.T, srv *engine.Server) (addr string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error("Run:", err)
+			}
+		case <-time.After(patience):
+			t.Error("Run has not returned")
+		}
+	})
+	select {
+	case <-srv.Ready():
+	case err := <-ended:
+		t.Fatal("Run:", err)
+	}
+	return srv.Addr().String()
+}
+
+func testLogger(t *testing.T) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// patience is how long a test waits for what must come.
+const patience = 20 * time.Second
+
+func TestMakeRoom(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	for _, loops := range []int{0, 1, before, before + 3} {
+		runtime.GOMAXPROCS(before)
+		makeRoom(loops)
+		if got := runtime.GOMAXPROCS(0); got <= loops || got < before || got < 2 {
+			t.Errorf("%d loops: GOMAXPROCS is %d, and was %d", loops, got, before)
+		}
+	}
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/headrace/headrace/engine"
+)
+
+// route is one WebSocket path. New makes its handler.
+type route struct {
+	path, does string
+	new        func() engine.Handler
+}
+
+// routes are the WebSocket paths, in the order in which the start shows them.
+func routes() []route {
+	return []route{
+		{"/echo", "sends back what it gets", func() engine.Handler { return echo{} }},
+		{"/ws/chat", "relays to everyone there", func() engine.Handler { return newChat() }},
+		{"/hello", "answers My name is …", func() engine.Handler { return hello{stay: 5 * time.Second} }},
+	}
+}
+
+// queuedMessages is how many messages of the greatest size may wait for a peer
+// that reads slowly.
+const queuedMessages = 4
+
+// endpoint is the route with what the flags say.
+func (r route) endpoint(opts options, logger *slog.Logger) engine.Endpoint {
+	e := engine.Endpoint{
+		Handler:    r.new(),
+		MaxMessage: opts.maxMessage,
+		MaxQueue:   int(min(1<<30, max(1<<20, queuedMessages*opts.maxMessage))),
+		Origins:    opts.allowOrigins,
+	}
+	if logger.Enabled(context.Background(), slog.LevelDebug) {
+		e.Handler = logged{e.Handler, logger}
+	}
+	return e
+}
+
+// logged tells of every connection.
+type logged struct {
+	engine.Handler
+	logger *slog.Logger
+}
+
+// OnOpen implements engine.Handler.
+func (l logged) OnOpen(c *engine.Conn) {
+	l.logger.Debug("open", "path", c.Path(), "remote", c.Remote())
+	l.Handler.OnOpen(c)
+}
+
+// OnClose implements engine.Handler.
+func (l logged) OnClose(c *engine.Conn, info engine.CloseInfo) {
+	l.Handler.OnClose(c, info)
+	l.logger.Debug("close", "path", c.Path(), "remote", c.Remote(),
+		"code", info.Code, "reason", info.Reason, "by", info.Initiator, "clean", info.Clean, "err", info.Err)
+}
