@@ -111,5 +111,6 @@ func (c *Conn) recoverPanic(callback string) {
 	}
 	c.loop.server.cfg.Logger.Error("panic in a handler; its connection is closed",
 		"callback", callback, "path", c.id.path, "remote", c.remote, "panic", p, "stack", string(debug.Stack()))
+	c.loop.drainInbox() // what was accepted for sending goes before the Close frame
 	c.fail(&PanicError{Value: p})
 }

@@ -135,7 +135,9 @@ func (l *loop) settle() {
 		for _, c := range l.dirty[:n] {
 			c.flushDirty()
 		}
-		l.dirty = append(l.dirty[:0], l.dirty[n:]...)
+		rest := copy(l.dirty, l.dirty[n:])
+		clear(l.dirty[rest:])
+		l.dirty = l.dirty[:rest]
 		if len(l.doomed) == 0 && len(l.dirty) == 0 {
 			return
 		}

@@ -42,6 +42,7 @@ func (c *Conn) decode(p []byte) {
 	for len(p) > 0 && c.listens() {
 		ev, n, err := in.decoder.Next(&c.id.rules, &l.mem, p)
 		if err != nil {
+			l.drainInbox() // what was accepted for sending goes before the Close frame
 			c.fail(err)
 			break
 		}

@@ -82,7 +82,8 @@ type Owner interface {
 	// Arrived brings what one read(2) brought. p may be written to; it is valid
 	// until the callback returns.
 	Arrived(p []byte)
-	// Writable answers WatchWritable. It may come once without need.
+	// Writable answers WatchWritable. It may come once without need, and once
+	// after Closed, when it was on its way already.
 	Writable()
 	// Closed is the last call for a connection: the peer has ended its half
 	// (io.EOF), the connection broke (another error), or Close was called (nil).

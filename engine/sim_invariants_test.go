@@ -1,0 +1,179 @@
+package engine
+
+import (
+	"time"
+	"unsafe"
+
+	"github.com/headrace/headrace/engine/internal/wire"
+)
+
+// simSlack is how much longer than its limit a phase may take: the ticks' grain
+// and what a task may wait for its loop.
+const simSlack = 500 * time.Millisecond
+
+// afterTurn looks into a loop that has ended a turn: always while it has few
+// connections, and now and then otherwise.
+func (w *simWorld) afterTurn(h wire.Handler) {
+	l := h.(*loop)
+	if len(l.conns) > 8 && w.sim.Steps()%32 != 0 {
+		return
+	}
+	waiting := len(l.dirty) > 0 || len(l.inbox.items) > 0
+	switch {
+	case l.turning || l.awake.Load() || l.reading != nil || len(l.doomed) > 0 || l.request.conn != nil:
+		w.failf("a turn has left something behind: turning %t, awake %t, reading %v, %d doomed, request of %v",
+			l.turning, l.awake.Load(), l.reading, len(l.doomed), l.request.conn)
+	case waiting && !l.wakePending.Load():
+		w.failf("work waits, and nobody will wake the loop: %d dirty, %d in the inbox", len(l.dirty), len(l.inbox.items))
+	case int(l.inbox.count.Load()) != len(l.inbox.items):
+		w.failf("the inbox counts %d of %d items", l.inbox.count.Load(), len(l.inbox.items))
+	case l.wheel.entries < 0:
+		w.failf("the wheel has %d entries", l.wheel.entries)
+	case !l.scratch.decoder.Idle() || l.scratch.head != nil:
+		w.failf("the shared decoder remembers something")
+	}
+	inbox := make(map[*Conn]int)
+	for _, it := range l.inbox.items {
+		if it.frame != nil {
+			inbox[it.conn] += len(it.frame.B)
+		}
+	}
+	for i, c := range l.conns {
+		if int(c.slot) != i {
+			w.failf("a connection thinks it is in slot %d, but it is in %d", c.slot, i)
+		}
+		w.checkConn(c, inbox[c])
+	}
+}
+
+// checkConn looks into a connection between turns.
+func (w *simWorld) checkConn(c *Conn, inbox int) {
+	size := 0
+	if c.out != nil {
+		for _, b := range c.out.pending(nil, 1<<30) {
+			size += len(b)
+		}
+		if size == 0 || size != c.out.size {
+			w.failf("an outbox counts %d bytes and holds %d", c.out.size, size)
+		}
+	}
+	watching := c.flags&flagWatching != 0
+	switch {
+	case c.phase >= phaseDoomed:
+		w.failf("a connection of phase %d is still listed", c.phase)
+	case c.Buffered() != size+inbox:
+		w.failf("%d bytes are counted, %d are queued and %d in the inbox", c.Buffered(), size, inbox)
+	case size > 0 && !watching && !c.dirty:
+		w.failf("%d bytes wait for nothing", size)
+	case watching && size == 0:
+		w.failf("a watch without anything to write")
+	case c.phase == phaseDraining && size == 0 && c.flags&flagFinSent == 0 && !c.dirty:
+		w.failf("an ending connection has written everything, but does not end its half")
+	case c.in != nil && c.phase == phaseDraining:
+		w.failf("a connection that listens no more holds input")
+	case c.in != nil && c.phase != phaseHandshake && c.in.decoder.Idle():
+		w.failf("a connection between messages holds a decoder")
+	case (c.phase == phaseOpen) != (c.deadline == 0):
+		w.failf("phase %d with deadline %d", c.phase, c.deadline)
+	case (c.phase == phaseOpen || c.phase == phaseHandshake) && c.end != nil:
+		w.failf("phase %d with an end: %+v", c.phase, c.end)
+	}
+	w.checkSpan(c)
+}
+
+// checkSpan checks that phases that must end do.
+func (w *simWorld) checkSpan(c *Conn) {
+	handshake, limit := c.phase == phaseHandshake, w.cfg.CloseTimeout
+	if handshake {
+		limit = w.cfg.HandshakeTimeout
+	}
+	span, known := w.since[c]
+	if c.phase == phaseOpen || known && span.handshake != handshake {
+		delete(w.since, c)
+		known = false
+	}
+	if c.phase == phaseOpen {
+		return
+	}
+	if !known {
+		w.since[c] = simSpan{handshake, w.sim.Now(), w.sim.Stalled()}
+		return
+	}
+	if took := w.sim.Now() - span.from; took > limit+simSlack+w.sim.Stalled()-span.stalled {
+		w.failf("phase %d has lasted for %v, the limit is %v", c.phase, took, limit)
+	}
+}
+
+// checkDrain checks that a shutdown ends.
+func (w *simWorld) checkDrain() {
+	if !w.draining || w.sim.Steps()%64 != 0 {
+		return
+	}
+	took := w.sim.Now() - w.drainedAt - (w.sim.Stalled() - w.drainedIdle)
+	// Someone may be accepted at any time, and refused.
+	if w.over && took > 2*w.cfg.CloseTimeout+w.cfg.HandshakeTimeout+10*time.Second && w.srv.Connections() > 0 {
+		w.failf("%d connections are open %v after the shutdown began", w.srv.Connections(), took)
+	}
+}
+
+// judge looks at everything after the end.
+func (w *simWorld) judge() {
+	if n := w.srv.Connections(); n != 0 {
+		w.failf("%d connections are counted after the end", n)
+	}
+	if n := w.srv.places.Load(); n != 0 {
+		w.failf("%d places are taken after the end", n)
+	}
+	if n := w.sim.OpenSockets(); n != 0 {
+		w.failf("%d sockets are open after the end", n)
+	}
+	for _, l := range w.srv.loops {
+		w.judgeLoop(l)
+	}
+	if !w.cut {
+		select {
+		case <-w.srv.drained:
+		default:
+			w.failf("the shutdown does not know that all have ended")
+		}
+	}
+	for _, l := range w.lives {
+		l.judge()
+	}
+}
+
+func (w *simWorld) judgeLoop(l *loop) {
+	if l.mem.lent != 0 {
+		w.failf("%d buffers of the loop were not given back", l.mem.lent)
+	}
+	seen := make(map[*byte]bool)
+	for _, class := range l.mem.free {
+		for _, b := range class {
+			if seen[unsafe.SliceData(b)] {
+				w.failf("a buffer of %d bytes was given back twice", cap(b))
+			}
+			seen[unsafe.SliceData(b)] = true
+		}
+	}
+	for _, it := range append(l.inbox.items[:cap(l.inbox.items):cap(l.inbox.items)], l.inbox.spare[:cap(l.inbox.spare)]...) {
+		if (it.conn != nil || it.frame != nil || it.run != nil) && !w.cut {
+			w.failf("the inbox holds on to something: %+v", it)
+		}
+	}
+	for _, in := range l.inbounds {
+		if !in.decoder.Idle() || in.head != nil {
+			w.failf("a free inbound holds something")
+		}
+	}
+	for _, o := range l.outboxes {
+		if o.size != 0 || o.head != 0 || o.sent != 0 || len(o.segments) != 0 {
+			w.failf("a free outbox holds something: %+v", o)
+		}
+	}
+	if len(l.conns) != 0 {
+		w.failf("%d connections are listed after the end", len(l.conns))
+	}
+	if !w.cut && (l.wheel.entries != 0 || w.sim.Ticking()) {
+		w.failf("%d timers are left, ticking %t", l.wheel.entries, w.sim.Ticking())
+	}
+}
