@@ -117,7 +117,7 @@ func (c *Conn) drain() {
 	}
 	c.phase = phaseDraining
 	c.state.Store(stateClosing)
-	if c.loop.reading != c {
+	if c.loop.reading != c && c.loop.request.conn != c {
 		c.dropInbound()
 	}
 	c.markDirty()
@@ -143,11 +143,30 @@ func (c *Conn) hangUp(err error) {
 
 // expired is called at the connection's deadline.
 func (c *Conn) expired() {
-	if c.phase == phaseHandshake {
+	switch {
+	case c.phase == phaseHandshake:
 		c.abandon(refuseTimeout)
-		return
+	case c.phase == phaseOpen && c.flags&flagWatching != 0:
+		c.fail(ErrSlowPeer)
+	case c.phase == phaseOpen:
+		c.fail(ErrStalled)
+	default:
+		c.hangUp(ErrCloseTimeout)
 	}
-	c.hangUp(ErrCloseTimeout)
+}
+
+// watchProgress sets the deadline of an open connection after something has
+// moved: as long as the socket takes no more, or a message of the peer is cut,
+// the next move must come within Config.StallTimeout. Without either there is no
+// deadline, and no timer.
+func (c *Conn) watchProgress() {
+	switch {
+	case c.phase != phaseOpen: // the handshake and the end have deadlines of their own
+	case c.in != nil || c.flags&flagWatching != 0:
+		c.loop.setDeadline(c, c.loop.server.cfg.StallTimeout)
+	default:
+		c.clearDeadline()
+	}
 }
 
 // abandon refuses an opening handshake that has not come whole. A peer that has
@@ -187,11 +206,12 @@ func (c *Conn) closed(err error) {
 	c.clearDeadline()
 	c.dropInbound()
 	if c.out != nil {
-		c.queued.Add(-int32(c.out.size))
+		c.queued.Add(-int32(c.out.size - c.out.answer))
 		c.loop.freeOutbox(c.out)
 		c.out = nil
 	}
 	c.loop.forget(c)
+	c.ref = nil // a Conn may be kept for ever; the socket's memory must not be
 	if c.opened {
 		c.callClose(*c.end)
 	}

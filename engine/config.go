@@ -42,6 +42,11 @@ type Config struct {
 	// take. More is answered with 431. Zero means 16 KiB.
 	MaxHandshakeBytes int
 
+	// StallTimeout is how long a peer may take no byte of what waits for it, or
+	// send no byte of a message that it has begun. After that the connection is
+	// closed, with 1013 or 1008. Zero means 30 s.
+	StallTimeout time.Duration
+
 	// CloseTimeout is how long an end may take: from our Close frame until the
 	// peer has read everything and has closed its side. After that the
 	// connection is cut. Zero means 5 s.
@@ -68,6 +73,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.MaxConns, defaultMaxConns())
 	setDefault(&c.HandshakeTimeout, 10*time.Second)
 	setDefault(&c.MaxHandshakeBytes, 16<<10)
+	setDefault(&c.StallTimeout, 30*time.Second)
 	setDefault(&c.CloseTimeout, 5*time.Second)
 	setDefault(&c.ShutdownTimeout, 10*time.Second)
 	setDefault(&c.ReadBuffer, 256<<10)
@@ -98,6 +104,7 @@ func (c Config) validate() error {
 	}{
 		{"MaxConns", int64(c.MaxConns)},
 		{"HandshakeTimeout", int64(c.HandshakeTimeout)},
+		{"StallTimeout", int64(c.StallTimeout)},
 		{"CloseTimeout", int64(c.CloseTimeout)},
 		{"ShutdownTimeout", int64(c.ShutdownTimeout)},
 	}
@@ -135,10 +142,22 @@ const (
 // everything that is no connection: files, log sinks, connections that are just
 // being refused.
 func defaultMaxConns() int {
+	n := descriptors()
+	return max(16, n-max(64, n/20))
+}
+
+// maxRefused is how many connections may be in the middle of being refused for
+// want of a place: half of the descriptors that maxConns leaves, since others
+// need some too.
+func maxRefused(maxConns int) int64 {
+	return int64(min(max(16, (descriptors()-maxConns)/2), 4096))
+}
+
+// descriptors is how many this process may have.
+func descriptors() int {
 	var lim unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil || lim.Cur > 1<<30 {
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil || lim.Cur > 1<<20 {
 		return 1 << 20
 	}
-	n := int(lim.Cur)
-	return max(16, n-max(64, n/20))
+	return int(lim.Cur)
 }

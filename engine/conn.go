@@ -27,7 +27,7 @@ type Conn struct {
 	end      *CloseInfo // once the end has begun
 	user     any
 	slot     uint32 // index in loop.conns
-	deadline uint32 // tick of the timing wheel; 0: none
+	deadline uint32 // tick of the timing wheel, while flagArmed
 	fd       int32
 	phase    phase
 	opened   bool // OnOpen was called
@@ -57,6 +57,8 @@ const (
 	flagWatching connFlags = 1 << iota // the socket is full; Writable will come
 	flagFinSent                        // our half of the stream has ended
 	flagPlace                          // counts against Config.MaxConns
+	flagTimed                          // stands in the wheel, in a slot no later than deadline
+	flagArmed                          // deadline counts
 )
 
 // The states that other goroutines see.

@@ -44,6 +44,10 @@
 // there was one. A protocol error is answered with its close code before the
 // TCP connection ends, and the end is orderly, so that the peer can read it.
 //
+// A peer that takes no byte of what waits for it, or leaves a message unfinished,
+// for Config.StallTimeout is closed with 1013 or 1008. Nothing else limits how
+// long a connection may be open and silent.
+//
 // A panic in a callback closes that connection with 1011 and is logged with its
 // stack.
 package engine

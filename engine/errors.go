@@ -14,8 +14,12 @@ var (
 	// is accepted for sending.
 	ErrClosed = errors.New("engine: connection is closed")
 	// ErrSlowPeer says that a message found no room in the connection's queue
-	// (Endpoint.MaxQueue). The connection is closed with 1013.
+	// (Endpoint.MaxQueue), or that the peer took no byte of it for
+	// Config.StallTimeout. The connection is closed with 1013.
 	ErrSlowPeer = errors.New("engine: peer reads too slowly, its queue is full")
+	// ErrStalled says that the peer left a message unfinished and sent nothing
+	// for Config.StallTimeout. The connection is closed with 1008.
+	ErrStalled = errors.New("engine: peer does not finish its message")
 	// ErrCloseTimeout says that the peer did not finish the end of the
 	// connection within Config.CloseTimeout.
 	ErrCloseTimeout = errors.New("engine: peer did not finish the closing handshake in time")
@@ -53,6 +57,8 @@ func closeFor(err error) (codec.CloseCode, string) {
 		return codec.CloseInternalError, "internal error"
 	case errors.Is(err, ErrSlowPeer):
 		return codec.CloseTryAgainLater, "reading too slowly"
+	case errors.Is(err, ErrStalled):
+		return codec.ClosePolicyViolation, "message not finished in time"
 	case errors.Is(err, ErrShutdown):
 		return codec.CloseGoingAway, "server is shutting down"
 	default:

@@ -208,7 +208,7 @@ func (c *Conn) grant(ep *endpoint, r *Request, key []byte) {
 		c.refuse(refusePanic)
 		return
 	}
-	c.addBytes(answer)
+	c.addAnswer(answer)
 	c.id = ep.identify(r.subprotocol)
 	c.user = r.user
 	c.clearDeadline()

@@ -3,10 +3,15 @@ package engine
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // httpSide serves the requests that are no WebSocket handshakes with net/http,
@@ -18,13 +23,17 @@ type httpSide struct {
 	addr   net.Addr
 	quit   chan struct{}
 	once   sync.Once
+	warned atomic.Int64 // when a failed hand-over was last logged, in seconds
+
+	mu    sync.Mutex
+	moved map[*movedConn]struct{} // those that are open, hijacked ones included
 }
 
 // handOver gives the connection to net/http. The bytes are copied.
 func (c *Conn) handOver(head, behind []byte) {
 	server := c.loop.server
 	if err := server.http.take(c, head, behind); err != nil {
-		server.cfg.Logger.Warn("a connection could not be given to net/http", "err", err)
+		server.http.warn(server.cfg.Logger, err)
 		c.refuse(refuseFull)
 		return
 	}
@@ -38,6 +47,7 @@ func newHTTPSide(s *Server, handler http.Handler) *httpSide {
 	return &httpSide{
 		queue: make(chan net.Conn, httpBacklog),
 		quit:  make(chan struct{}),
+		moved: make(map[*movedConn]struct{}),
 		server: &http.Server{
 			Handler:           handler,
 			ReadHeaderTimeout: s.cfg.HandshakeTimeout,
@@ -58,14 +68,45 @@ func (h *httpSide) take(c *Conn, head, behind []byte) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	c.loop.server.open.Add(1)
-	c.loop.server.places.Add(1) // c gives its own back
-	moved := &movedConn{Conn: conn, server: c.loop.server, first: append(append([]byte(nil), head...), behind...)}
+	moved := &movedConn{Conn: conn, side: h, server: c.loop.server, first: append(append([]byte(nil), head...), behind...)}
+	h.add(moved)
 	select {
 	case h.queue <- moved:
-		return nil
 	default:
 		return errors.Join(errBacklog, moved.Close())
+	}
+	select {
+	case <-h.quit: // Close may have emptied the queue before
+		return h.Close()
+	default:
+		return nil
+	}
+}
+
+// add counts a connection that net/http has from now on. Its place is a second
+// one until c gives its own back.
+func (h *httpSide) add(m *movedConn) {
+	m.server.open.Add(1)
+	m.server.places.Add(1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.moved[m] = struct{}{}
+}
+
+// remove counts a connection out.
+func (h *httpSide) remove(m *movedConn) {
+	h.mu.Lock()
+	delete(h.moved, m)
+	h.mu.Unlock()
+	m.server.connEnded(true)
+}
+
+// warn logs a failed hand-over, once a second at most: a flood must not fill
+// the log.
+func (h *httpSide) warn(logger *slog.Logger, err error) {
+	now := time.Now().Unix()
+	if h.warned.Swap(now) != now {
+		logger.Warn("a connection could not be given to net/http", "err", err)
 	}
 }
 
@@ -80,7 +121,18 @@ func (h *httpSide) serve(addr net.Addr) {
 // stop lets requests in progress end, until ctx does.
 func (h *httpSide) stop(ctx context.Context) {
 	if h.server.Shutdown(ctx) != nil {
-		_ = h.server.Close()
+		h.cut()
+	}
+}
+
+// cut ends every connection, those that a handler has hijacked too.
+func (h *httpSide) cut() {
+	_ = h.server.Close()
+	h.mu.Lock()
+	moved := slices.Collect(maps.Keys(h.moved))
+	h.mu.Unlock()
+	for _, m := range moved {
+		_ = m.Close()
 	}
 }
 
@@ -113,6 +165,7 @@ func (h *httpSide) Addr() net.Addr { return h.addr }
 // movedConn is a connection whose first bytes were read before it moved.
 type movedConn struct {
 	net.Conn
+	side   *httpSide
 	server *Server
 	first  []byte
 	once   sync.Once
@@ -130,6 +183,18 @@ func (m *movedConn) Read(p []byte) (int, error) {
 
 // Close implements net.Conn.
 func (m *movedConn) Close() error {
-	m.once.Do(func() { m.server.connEnded(true) })
+	m.once.Do(func() { m.side.remove(m) })
 	return m.Conn.Close()
 }
+
+// CloseWrite lets net/http end its half of the stream first, so that an answer
+// is not lost to a reset.
+func (m *movedConn) CloseWrite() error {
+	if half, ok := m.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// ReadFrom lets net/http send files without copying them.
+func (m *movedConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(m.Conn, r) }

@@ -10,8 +10,8 @@ import (
 )
 
 // inbox is where other goroutines leave work for a loop: many producers, one
-// consumer. One wakeup serves a batch. What it holds for one connection is
-// bounded by that connection's queue limit.
+// consumer. One wakeup serves a batch. The frames that it holds for a connection
+// count against that connection's limit; an item takes 40 bytes beside.
 type inbox struct {
 	count atomic.Int32 // len(items), to look without the lock
 
@@ -87,7 +87,7 @@ func (c *Conn) deliverFrame(b *bytebufferpool.ByteBuffer) {
 	if c.phase != phaseOpen {
 		// The connection ended between Send and here; OnClose says why.
 		c.queued.Add(-int32(len(b.B)))
-		bytebufferpool.Put(b)
+		c.loop.mem.putFrame(b)
 		return
 	}
 	c.outbox().link(&c.loop.mem, b)
@@ -100,7 +100,7 @@ func (c *Conn) sendFrom(op codec.Opcode, p []byte) error {
 	if err := c.reserve(n); err != nil {
 		return err
 	}
-	b := bytebufferpool.Get()
+	b := c.loop.mem.getFrame()
 	b.B = codec.AppendFrame(b.B, op, p)
 	c.loop.push(item{conn: c, frame: b})
 	return nil
@@ -109,6 +109,9 @@ func (c *Conn) sendFrom(op codec.Opcode, p []byte) error {
 // reserve takes n bytes of the queue's limit, or says why not. A message that
 // finds the queue empty is always taken. It is safe from any goroutine.
 func (c *Conn) reserve(n int) error {
+	if n > maxMaxQueue {
+		return ErrTooLong
+	}
 	limit := int32(c.id.MaxQueue)
 	for {
 		if c.state.Load() != stateOpen {
@@ -118,9 +121,6 @@ func (c *Conn) reserve(n int) error {
 		if had > 0 && (n > int(limit) || had > limit-int32(n)) {
 			c.overflow()
 			return ErrSlowPeer
-		}
-		if n > maxMaxQueue {
-			return ErrTooLong
 		}
 		if c.queued.CompareAndSwap(had, had+int32(n)) {
 			return nil

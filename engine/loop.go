@@ -18,21 +18,22 @@ type loop struct {
 	wire   wire.Loop
 
 	// loop-only
-	mem      memory
-	conns    []*Conn // all of them; Conn.slot is the index
-	dirty    []*Conn // those with something to write, in order
-	doomed   []*Conn // those to be cut when the callbacks of this turn are done
-	reading  *Conn   // whose bytes are being decoded
-	turning  bool    // between enter and leave
-	wheel    wheel
-	scratch  *inbound   // the decoder that whole frames go through
-	inbounds []*inbound // free ones
-	outboxes []*outbox  // free ones
-	request  Request    // the handshake being decided
-	upgrade  upgrade    // what grants it
-	bufs     [][]byte   // scratch of flush
-	draining bool       // the server shuts down: no new connections
-	stats    loopStats
+	mem       memory
+	conns     []*Conn // all of them; Conn.slot is the index
+	dirty     []*Conn // those with something to write, in order, from dirtyHead on
+	dirtyHead int
+	doomed    []*Conn // those to be cut when the callbacks of this turn are done
+	reading   *Conn   // whose bytes are being decoded
+	turning   bool    // between enter and leave
+	wheel     wheel
+	scratch   *inbound   // the decoder that whole frames go through
+	inbounds  []*inbound // free ones
+	outboxes  []*outbox  // free ones
+	request   Request    // the handshake being decided
+	upgrade   upgrade    // what grants it
+	bufs      [][]byte   // scratch of flush
+	draining  bool       // the server shuts down: no new connections
+	stats     loopStats
 
 	// any goroutine
 	inbox       inbox
@@ -56,7 +57,8 @@ type inbound struct {
 const (
 	maxFreeInbounds = 1024
 	maxFreeOutboxes = 1024
-	flushesPerTurn  = 256       // so that a broadcast does not hold up the loop's other connections
+	settlePerTurn   = 256       // connections written or cut in a turn, so that a broadcast does not hold up the loop
+	settlePerEvent  = 16        // the same in a turn that a connection's event has begun
 	maxCorked       = 256 << 10 // a turn's replies to one connection are written early from here on
 	iovPerWrite     = 64
 )
@@ -76,11 +78,13 @@ func (l *loop) Opened(s wire.Socket, _, remote net.Addr) wire.Owner {
 	switch {
 	case l.draining:
 		c.refuse(refuseShutdown)
-	case !l.server.takePlace():
-		c.refuse(refuseFull)
-	default:
+	case l.server.takePlace():
 		c.flags |= flagPlace
 		l.setDeadline(c, l.server.cfg.HandshakeTimeout)
+	case l.server.open.Load()-l.server.places.Load() > l.server.maxRefused:
+		c.hangUp(nil) // a flood: there are no descriptors left for answers
+	default:
+		c.refuse(refuseFull)
 	}
 	l.leave(c)
 	if c.phase == phaseEnded {
@@ -109,54 +113,71 @@ func (l *loop) enter() {
 	l.awake.Store(true)
 }
 
-// leave ends a turn: what the callbacks and other goroutines have queued is
-// written, c's first, and connections that broke are cut.
+// leave ends a turn that began with an event of c, or with none: what the
+// callbacks and other goroutines have queued is written, c's first, and
+// connections that broke are cut. A turn of a connection leaves most of a
+// backlog to turns of their own, because more connections may be waiting to be
+// read.
 func (l *loop) leave(c *Conn) {
 	l.drainInbox()
 	if c != nil {
 		c.flushDirty()
+		l.settle(settlePerEvent)
+	} else {
+		l.settle(settlePerTurn)
 	}
-	l.settle()
 	l.turning = false
 	l.awake.Store(false)
 	// A producer that saw awake true counts on this look.
-	more := len(l.dirty) > 0 || l.inbox.count.Load() > 0
+	more := !l.settled() || l.inbox.count.Load() > 0
 	if more && l.wakePending.CompareAndSwap(false, true) {
 		l.wire.WakeLater()
 	}
 }
 
-// settle writes what is queued, connection by connection, within the budget of
-// a turn; what is over it stays dirty. It cuts the connections that broke,
-// which calls OnClose, which may queue more.
-func (l *loop) settle() {
-	for budget := flushesPerTurn; budget > 0; {
-		n := min(budget, len(l.dirty))
-		for _, c := range l.dirty[:n] {
-			c.flushDirty()
+// settle writes what is queued, connection by connection, and cuts those that
+// broke, which calls OnClose, which may queue more. It stops after so many of
+// them; the rest waits for another turn.
+func (l *loop) settle(budget int) {
+	for ; budget > 0 && !l.settled(); budget-- {
+		if len(l.doomed) > 0 {
+			l.cutOne()
+			continue
 		}
-		rest := copy(l.dirty, l.dirty[n:])
-		clear(l.dirty[rest:])
-		l.dirty = l.dirty[:rest]
-		if len(l.doomed) == 0 && len(l.dirty) == 0 {
-			return
-		}
-		l.cutDoomed()
-		budget -= max(1, n)
+		l.nextDirty().flushDirty()
 	}
 }
 
-// cutDoomed ends the connections that broke in this turn. It is the only place
-// where the engine closes a socket, so that OnClose never runs inside another
-// callback.
-func (l *loop) cutDoomed() {
-	for i := 0; i < len(l.doomed); i++ {
-		c := l.doomed[i]
+// nextDirty takes the first connection that has something to write.
+func (l *loop) nextDirty() *Conn {
+	c := l.dirty[l.dirtyHead]
+	l.dirty[l.dirtyHead] = nil
+	l.dirtyHead++
+	switch {
+	case l.dirtyHead == len(l.dirty):
+		l.dirty, l.dirtyHead = l.dirty[:0], 0
+	case l.dirtyHead > 1024 && l.dirtyHead > len(l.dirty)/2: // a backlog that never ends must not grow the slice
+		rest := copy(l.dirty, l.dirty[l.dirtyHead:])
+		clear(l.dirty[rest:])
+		l.dirty, l.dirtyHead = l.dirty[:rest], 0
+	}
+	return c
+}
+
+// settled says that nothing waits to be written or cut.
+func (l *loop) settled() bool { return len(l.dirty) == 0 && len(l.doomed) == 0 }
+
+// cutOne ends a connection that broke. It is the only place where the engine
+// closes a socket, so that OnClose never runs inside another callback.
+func (l *loop) cutOne() {
+	last := len(l.doomed) - 1
+	c := l.doomed[last]
+	l.doomed[last] = nil
+	l.doomed = l.doomed[:last]
+	if c.phase == phaseDoomed { // else the wire has been faster
 		l.wire.Close(c.socket())
 		c.closed(nil) // if the wire has not said so: the socket had no owner yet
 	}
-	clear(l.doomed)
-	l.doomed = l.doomed[:0]
 }
 
 // forget takes an ended connection out of the loop's list.

@@ -1,16 +1,20 @@
 package engine
 
-import "math/bits"
+import (
+	"math/bits"
 
-// memory lends a loop's buffers, in size classes of powers of two. It is
+	"github.com/valyala/bytebufferpool"
+)
+
+// memory lends a loop's buffers, in size classes of powers of two. Get and Put are
 // loop-only: no locks. What is given back waits in a list of its class; a class
 // keeps at most maxIdleBytes, the rest goes to the garbage collector.
 //
 // It implements codec.Memory.
 type memory struct {
+	poison bool // immutable; tests: fill what is given back, so that use after release shows
 	free   [classes][][]byte
-	lent   int  // buffers that are out
-	poison bool // tests: fill what is given back, so that use after release shows
+	lent   int // buffers that are out; far from poison, which other goroutines read
 }
 
 const (
@@ -61,5 +65,26 @@ func (m *memory) Put(b []byte) {
 	}
 	if len(m.free[class])<<(class+minClassBits) < maxIdleBytes {
 		m.free[class] = append(m.free[class], b)
+	}
+}
+
+// getFrame gives a buffer for a frame that is encoded off the loop. It is safe
+// from any goroutine.
+func (m *memory) getFrame() *bytebufferpool.ByteBuffer {
+	if m.poison { // a pool of the process would make one test depend on another
+		return new(bytebufferpool.ByteBuffer)
+	}
+	return bytebufferpool.Get()
+}
+
+// putFrame takes ownership of b, which came from getFrame. It is safe from any
+// goroutine.
+func (m *memory) putFrame(b *bytebufferpool.ByteBuffer) {
+	if !m.poison {
+		bytebufferpool.Put(b)
+		return
+	}
+	for i := range b.B {
+		b.B[i] = poisonByte
 	}
 }

@@ -13,6 +13,7 @@ type outbox struct {
 	head     int // the first segment with bytes to send
 	sent     int // bytes of it that are sent
 	size     int // bytes that wait, in all segments
+	answer   int // of those, the handshake's answer, which doesn't count against the limit
 }
 
 // segment is a run of bytes, either in a buffer of the loop or in one that a
@@ -51,9 +52,9 @@ func (o *outbox) add(mem *memory, p []byte) {
 
 // link queues a sender's buffer. It takes ownership of b.
 func (o *outbox) link(mem *memory, b *bytebufferpool.ByteBuffer) {
-	if len(b.B) < linkSize {
+	if len(b.B) < linkSize || cap(b.B) > 2*len(b.B) { // a buffer with a past may be far too large
 		o.add(mem, b.B)
-		bytebufferpool.Put(b)
+		mem.putFrame(b)
 		return
 	}
 	o.size += len(b.B)
@@ -121,7 +122,7 @@ func (o *outbox) drop(mem *memory) {
 
 func (s *segment) release(mem *memory) {
 	if s.from != nil {
-		bytebufferpool.Put(s.from)
+		mem.putFrame(s.from)
 	} else {
 		mem.Put(s.p)
 	}

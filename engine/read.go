@@ -62,11 +62,16 @@ func (c *Conn) keep(in *inbound) {
 		in.decoder.Reset(&l.mem)
 	}
 	switch idle := in.decoder.Idle(); {
-	case idle && c.in != nil:
+	case idle && c.in == nil:
+		return
+	case idle:
 		c.dropInbound()
-	case !idle && c.in == nil:
+	case c.in == nil:
 		c.in = in
 		l.scratch = l.newInbound()
+	}
+	if c.flags&flagWatching == 0 { // else only what the peer takes is progress
+		c.watchProgress()
 	}
 }
 

@@ -80,7 +80,7 @@ var (
 // out, our half of the stream ends, and what the peer still sends is dropped
 // until it ends its own.
 func (c *Conn) refuse(r *Refusal) {
-	c.addBytes(r.appendTo(nil, c.loop.request.conn == c && string(c.loop.request.head.method) == http.MethodHead))
+	c.addAnswer(r.appendTo(nil, c.loop.request.conn == c && string(c.loop.request.head.method) == http.MethodHead))
 	c.drain()
 }
 

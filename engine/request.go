@@ -148,6 +148,9 @@ func (r *Request) parseTarget() *refusal {
 	return nil
 }
 
+// maxOffers is how many subprotocols a client may offer.
+const maxOffers = 64
+
 // parseOffers reads Sec-WebSocket-Protocol: tokens, each once (RFC 6455 §4.1).
 func (r *Request) parseOffers() *refusal {
 	for _, f := range r.head.fields {
@@ -156,7 +159,7 @@ func (r *Request) parseOffers() *refusal {
 		}
 		for one := range bytes.SplitSeq(f.value, []byte{','}) {
 			one = bytes.Trim(one, " \t")
-			if !isToken(one) || slices.Contains(r.offers, string(one)) {
+			if len(r.offers) == maxOffers || !isToken(one) || slices.Contains(r.offers, string(one)) {
 				return refuseProtocols
 			}
 			r.offers = append(r.offers, string(one))

@@ -24,9 +24,11 @@ type Server struct {
 	http      *httpSide // nil without HandleHTTP
 	poison    bool      // tests: see memory.poison
 
+	maxRefused int64 // see the function of that name
+
 	// any goroutine
 	open    atomic.Int64 // connections, net/http's included
-	places  atomic.Int64 // of those, the ones that count against MaxConns: not those being refused
+	places  atomic.Int64 // of those, the ones that count against MaxConns: not those refused at once
 	started atomic.Bool
 	stopped atomic.Bool // Shutdown has begun
 	ready   chan struct{}
@@ -35,7 +37,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	loops   []*loop
-	drained chan struct{} // closed when open has come to 0 during Shutdown; nil before
+	drained chan struct{} // closed when places has come to 0 during Shutdown; nil before
 }
 
 // New makes a Server. An error says which setting is wrong.
@@ -55,11 +57,12 @@ func New(cfg Config) (*Server, error) {
 
 func newServer(cfg Config, backend wire.Backend) *Server {
 	return &Server{
-		cfg:       cfg,
-		backend:   backend,
-		endpoints: make(map[string]*endpoint),
-		ready:     make(chan struct{}),
-		done:      make(chan struct{}),
+		cfg:        cfg,
+		backend:    backend,
+		maxRefused: maxRefused(cfg.MaxConns),
+		endpoints:  make(map[string]*endpoint),
+		ready:      make(chan struct{}),
+		done:       make(chan struct{}),
 	}
 }
 
@@ -115,7 +118,12 @@ func (s *Server) Run(ctx context.Context) error {
 
 // serve runs the backend until it is stopped.
 func (s *Server) serve() error {
-	defer close(s.done)
+	defer func() {
+		if s.http != nil {
+			s.http.cut()
+		}
+		close(s.done)
+	}()
 	err := s.backend.Serve(s.addLoop, func(bound []net.Addr) {
 		s.addr = bound[0]
 		close(s.ready)
@@ -153,21 +161,32 @@ func (s *Server) Connections() int { return int(s.open.Load()) }
 // Shutdown closes every connection with 1001, behind what was accepted for
 // sending, answers new ones with 503, and waits until all have ended; then Run
 // returns. When ctx ends before, the rest is cut and ctx's error returned. Safe
-// from any goroutine.
+// from any goroutine, but a callback that calls it holds up what it waits for.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if !s.started.Load() {
 		return errors.New("engine: Shutdown before Run")
 	}
 	err := s.shutdown(ctx)
-	<-s.done
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+		err = errors.Join(err, context.Cause(ctx))
+	}
 	return err
 }
 
 func (s *Server) shutdown(ctx context.Context) error {
 	select {
-	case <-s.ready:
-	case <-s.done: // it never listened
+	case <-s.done: // it never listened, or has ended
 		return nil
+	default:
+	}
+	select {
+	case <-s.ready:
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	drained := s.beginDrain()
 	httpDone := make(chan struct{})
@@ -180,6 +199,7 @@ func (s *Server) shutdown(ctx context.Context) error {
 	var err error
 	select {
 	case <-drained:
+	case <-s.done:
 	case <-ctx.Done():
 		err = fmt.Errorf("engine: shutdown cut %d connections: %w", s.Connections(), context.Cause(ctx))
 	}
@@ -214,20 +234,19 @@ func (s *Server) takePlace() bool {
 
 // connEnded counts a connection out.
 func (s *Server) connEnded(hadPlace bool) {
-	if hadPlace {
-		s.places.Add(-1)
-	}
-	if s.open.Add(-1) == 0 && s.stopped.Load() {
+	s.open.Add(-1)
+	if hadPlace && s.places.Add(-1) == 0 && s.stopped.Load() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.checkDrained()
 	}
 }
 
-// checkDrained ends the wait of Shutdown when nobody is left. The caller holds
-// mu.
+// checkDrained ends the wait of Shutdown when nobody is left. Those that are just
+// being refused don't count: clients that come again and again must not hold it
+// up. The caller holds mu.
 func (s *Server) checkDrained() {
-	if s.open.Load() > 0 {
+	if s.places.Load() > 0 {
 		return
 	}
 	select {

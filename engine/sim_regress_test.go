@@ -123,7 +123,7 @@ func TestTickEndsWhenTimePassesInIt(t *testing.T) {
 // A broadcast leaves over several turns, so that the loop's other connections
 // need not wait for it, and it leaves completely.
 func TestBroadcastIsSpreadOverTurns(t *testing.T) {
-	const conns = 3*flushesPerTurn + 10
+	const conns = 3*settlePerTurn + 10
 	var all []*Conn
 	h := HandlerFuncs{
 		Open: func(c *Conn) { all = append(all, c) },
@@ -149,7 +149,7 @@ func TestBroadcastIsSpreadOverTurns(t *testing.T) {
 		for had := l.stats.writes; sim.Step(); had = l.stats.writes {
 			most = max(most, l.stats.writes-had)
 		}
-		if most > flushesPerTurn+1 {
+		if most > settlePerTurn+1 {
 			t.Errorf("%d writes in one turn", most)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,8 +33,81 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 }
 
+// TestFloodDoesNotMakeTheServerDeaf has more clients connect than the server has
+// descriptors and the kernel has room for, and looks whether it serves again
+// when they are gone.
+func TestFloodDoesNotMakeTheServerDeaf(t *testing.T) {
+	if n := descriptorLimit(); n < 6000 {
+		t.Skipf("RLIMIT_NOFILE is %d: too few descriptors for a flood", n)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), starvedEnv+"=flood")
+	stdin, err1 := cmd.StdinPipe()
+	stdout, err2 := cmd.StdoutPipe()
+	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()    //nolint:errcheck // it ends with its input
+	defer stdin.Close() //nolint:errcheck // that is the signal
+	addr, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr = strings.TrimSpace(addr)
+	var flood []int
+	for range 5000 { // more than the kernel's queue of connections, 4096
+		fd, err := connectRaw(addr, unix.SOCK_NONBLOCK)
+		if err != nil && !errors.Is(err, unix.EINPROGRESS) {
+			t.Fatal(err)
+		}
+		flood = append(flood, fd)
+	}
+	time.Sleep(2 * time.Second)
+	for _, fd := range flood {
+		_ = unix.Close(fd)
+	}
+	for end := time.Now().Add(2 * patience); ; {
+		c, err := dial(addr, "/echo")
+		if err == nil {
+			err = c.echo(codec.OpText, "after the flood")
+			_ = c.Close()
+		}
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("the server is deaf after the flood:", err)
+		}
+	}
+}
+
+// serveFlooded is the server of that test. It ends when its input does.
+func serveFlooded() error {
+	lim := unix.Rlimit{Cur: 200, Max: 200}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		return err
+	}
+	srv, err := New(Config{Addr: "127.0.0.1:0", Loops: 1, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	serveEcho(srv)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		<-srv.Ready()
+		fmt.Println(srv.Addr())
+		_, _ = os.Stdin.Read(make([]byte, 1))
+		cancel()
+	}()
+	return srv.Run(ctx)
+}
+
 func runStarved() int {
-	if err := starve(); err != nil {
+	scenario := starve
+	if os.Getenv(starvedEnv) == "flood" {
+		scenario = serveFlooded
+	}
+	if err := scenario(); err != nil {
 		fmt.Println(err)
 		return 1
 	}
@@ -119,16 +193,28 @@ func exhaust(addr string) (files []*os.File, waiting []int, err error) {
 		}
 		files = append(files, f)
 	}
-	tcp, err := net.ResolveTCPAddr("tcp4", addr)
-	if err != nil {
-		return nil, nil, err
-	}
 	for _, fd := range sockets {
-		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: tcp.Port, Addr: [4]byte(tcp.IP.To4())}); err != nil {
+		if err := connectTo(fd, addr); err != nil {
 			return nil, nil, fmt.Errorf("connect: %w", err)
 		}
 	}
 	return files, sockets, nil
+}
+
+// connectRaw connects a new socket, with these flags.
+func connectRaw(addr string, flags int) (fd int, err error) {
+	if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|flags, 0); err != nil {
+		return 0, err
+	}
+	return fd, connectTo(fd, addr)
+}
+
+func connectTo(fd int, addr string) error {
+	tcp, err := net.ResolveTCPAddr("tcp4", addr)
+	if err != nil {
+		return err
+	}
+	return unix.Connect(fd, &unix.SockaddrInet4{Port: tcp.Port, Addr: [4]byte(tcp.IP.To4())})
 }
 
 // upgradeOn does the opening handshake and an echo on a socket that is

@@ -7,20 +7,16 @@ import (
 )
 
 // wheel holds the deadlines of a loop's connections: a hashed timing wheel. A
-// connection has one deadline at a time (Conn.deadline); to move it is to add an
-// entry, and the older entry finds on its turn that it is stale. Nothing is
-// removed early, so a timer costs one append and no search.
+// connection has one deadline at a time (Conn.deadline), which it moves without
+// touching the wheel as long as it stands in a slot that comes no later: on its
+// turn there it is put where its deadline is by then, or dropped if it has none.
+// So a deadline that moves with every read costs two stores, and a connection
+// stands in the wheel once, or a few times when a deadline came nearer.
 type wheel struct {
-	slots   [wheelSlots][]timer
-	spare   []timer // a slot's slice, for reuse
+	slots   [wheelSlots][]*Conn
+	spare   []*Conn // a slot's slice, for reuse
 	entries int
 	last    uint32 // the last tick that was handled
-}
-
-// timer is one entry: c has a deadline at tick due, unless it has changed.
-type timer struct {
-	c   *Conn
-	due uint32
 }
 
 const wheelSlots = 256 // 12.8 s at 50 ms; later deadlines pass by more than once
@@ -35,28 +31,36 @@ func (l *loop) setDeadline(c *Conn, d time.Duration) {
 		l.wire.NeedTicks(true)
 	}
 	ticks := (d + wire.TickInterval - 1) / wire.TickInterval
-	c.deadline = max(1, l.tickNow()+uint32(ticks)+1)
-	l.wheel.add(timer{c, c.deadline})
+	due := l.tickNow() + uint32(ticks) + 1
+	covered := c.flags&flagTimed != 0 && due >= c.deadline
+	c.deadline = due
+	c.flags |= flagArmed
+	if !covered {
+		l.wheel.add(c)
+	}
 }
 
-// add drops stale entries from the end of the slot first: most timers are
-// cancelled at once (a handshake takes less than a tick), and so they never
-// pile up.
-func (w *wheel) add(t timer) {
-	slot := w.slots[t.due%wheelSlots]
-	for n := len(slot); n > 0 && slot[n-1].stale(); n-- {
-		slot[n-1] = timer{}
+// clearDeadline has nothing called.
+func (c *Conn) clearDeadline() { c.flags &^= flagArmed }
+
+// armed says whether the connection has a deadline.
+func (c *Conn) armed() bool { return c.flags&flagArmed != 0 }
+
+// add puts c where its deadline is. It drops connections without a deadline from
+// the end of that slot first: most timers are cancelled at once (a handshake
+// takes less than a tick), and so they never pile up.
+func (w *wheel) add(c *Conn) {
+	slot := w.slots[c.deadline%wheelSlots]
+	for n := len(slot); n > 0 && !slot[n-1].armed(); n-- {
+		slot[n-1].flags &^= flagTimed
+		slot[n-1] = nil
 		slot = slot[:n-1]
 		w.entries--
 	}
-	w.slots[t.due%wheelSlots] = append(slot, t)
+	c.flags |= flagTimed
+	w.slots[c.deadline%wheelSlots] = append(slot, c)
 	w.entries++
 }
-
-func (t timer) stale() bool { return t.c.deadline != t.due }
-
-// clearDeadline has nothing called.
-func (c *Conn) clearDeadline() { c.deadline = 0 }
 
 // tick handles the slots that time has passed since the last call.
 func (l *loop) tick() {
@@ -74,22 +78,23 @@ func (l *loop) tick() {
 	}
 }
 
-// turnSlot fires what is due in the slot of w.last, drops what is stale, and
-// keeps the rest for the next round.
+// turnSlot calls those in the slot of w.last whose deadline has come, and puts
+// those whose deadline is later where it is.
 func (l *loop) turnSlot(now uint32) {
 	w := &l.wheel
 	slot := &w.slots[w.last%wheelSlots]
 	due := *slot
 	*slot = w.spare[:0]
-	for _, t := range due {
+	for _, c := range due {
 		w.entries--
 		switch {
-		case t.stale():
-		case t.due > now:
-			w.add(t)
+		case !c.armed():
+			c.flags &^= flagTimed
+		case int32(c.deadline-now) > 0:
+			w.add(c)
 		default:
-			t.c.deadline = 0
-			t.c.expired()
+			c.flags &^= flagTimed | flagArmed
+			c.expired()
 		}
 	}
 	clear(due)

@@ -29,10 +29,12 @@ func (c *Conn) addFrame(op codec.Opcode, p []byte) {
 	c.markDirty()
 }
 
-// addBytes queues bytes of the opening handshake. Loop-only.
-func (c *Conn) addBytes(p []byte) {
-	c.outbox().add(&c.loop.mem, p)
-	c.queued.Add(int32(len(p)))
+// addAnswer queues the answer to the opening handshake. Nothing stands before it.
+// Loop-only.
+func (c *Conn) addAnswer(p []byte) {
+	o := c.outbox()
+	o.add(&c.loop.mem, p)
+	o.answer += len(p)
 	c.markDirty()
 }
 
@@ -69,7 +71,7 @@ func (c *Conn) flush() {
 		return
 	}
 	for c.out != nil && c.flags&flagWatching == 0 {
-		short, err := c.writeSome()
+		n, short, err := c.writeSome()
 		if err == nil && short {
 			err = c.loop.wire.WatchWritable(c.socket())
 			c.flags |= flagWatching
@@ -77,6 +79,9 @@ func (c *Conn) flush() {
 		if err != nil {
 			c.hangUp(err)
 			return
+		}
+		if short || c.armed() && n > 0 {
+			c.watchProgress()
 		}
 	}
 	if c.phase == phaseDraining && c.out == nil && c.flags&flagFinSent == 0 {
@@ -87,12 +92,12 @@ func (c *Conn) flush() {
 	}
 }
 
-// writeSome makes one write(2), and says whether the kernel took less than it
-// was given.
-func (c *Conn) writeSome() (short bool, err error) {
+// writeSome makes one write(2), and says how much the kernel took, and whether
+// that is less than it was given.
+func (c *Conn) writeSome() (n int, short bool, err error) {
 	l := c.loop
 	l.bufs = c.out.pending(l.bufs[:0], iovPerWrite)
-	given, n := 0, 0
+	given := 0
 	for _, b := range l.bufs {
 		given += len(b)
 	}
@@ -103,11 +108,13 @@ func (c *Conn) writeSome() (short bool, err error) {
 		n, err = l.wire.Writev(c.socket(), l.bufs)
 	}
 	clear(l.bufs)
+	answer := min(n, c.out.answer)
+	c.out.answer -= answer
 	c.out.advance(&l.mem, n)
-	c.queued.Add(-int32(n))
+	c.queued.Add(-int32(n - answer))
 	if c.out.size == 0 {
 		l.freeOutbox(c.out)
 		c.out = nil
 	}
-	return n < given, err
+	return n, n < given, err
 }

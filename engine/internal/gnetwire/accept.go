@@ -1,16 +1,17 @@
 package gnetwire
 
 import (
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
 	gneterrors "github.com/panjf2000/gnet/v2/pkg/errors"
+	"github.com/panjf2000/gnet/v2/pkg/socket"
+	"golang.org/x/sys/unix"
 )
 
 // acceptFailed takes the place of gnet's ErrAcceptSocket. gnet ends the whole
@@ -22,22 +23,29 @@ type acceptFailed []func()
 
 func (acceptFailed) Error() string { return "accept failed" }
 
-// Is is called by gnet's errors.Is(err, ErrAcceptSocket), once per failure.
+// Is is called by gnet's errors.Is(err, ErrAcceptSocket), once per failure. gnet
+// does not say whose failure it was, and a lack of descriptors is everybody's:
+// all rescues of the process hear of it.
 func (acceptFailed) Is(target error) bool {
 	if _, ok := target.(acceptFailed); ok {
-		acceptFailures.Add(1)
+		rescues.Range(func(r, _ any) bool {
+			select {
+			case r.(*acceptRescue).failed <- struct{}{}:
+			default:
+			}
+			return true
+		})
 	}
 	return false
 }
 
-// acceptFailures counts the failed accepts of all engines of the process: gnet
-// does not say whose it was, and a lack of descriptors is everybody's.
-var acceptFailures atomic.Uint64
+// rescues has the acceptRescue of every running engine of the process.
+var rescues sync.Map
 
 func init() { gneterrors.ErrAcceptSocket = acceptFailed{} }
 
-// rescueInterval is how soon after a failed accept the waiting connections are
-// tried again, and the least time between two log lines about it.
+// The time between two attempts to make accept work again, and the least time
+// between two log lines about it.
 const (
 	rescueInterval = 100 * time.Millisecond
 	rescueLogEvery = 10 * time.Second
@@ -47,58 +55,83 @@ const (
 // watches its listener edge-triggered, so the connections that wait in the
 // kernel's queue stay there until another one arrives. The rescue is that other
 // one: a connection to our own listener, made once a descriptor is free again.
+// When the queue is full, so that nobody can arrive, it first takes one that
+// waits out of it.
 type acceptRescue struct {
-	bound  net.Addr
-	logger *slog.Logger
-	quit   chan struct{}
-	once   sync.Once
-	done   chan struct{}
+	bound    net.Addr
+	listener int // a duplicate of gnet's
+	logger   *slog.Logger
+	failed   chan struct{} // accept has failed; capacity 1
+	quit     chan struct{}
+	done     chan struct{}
+	once     sync.Once
 }
 
-func newAcceptRescue(bound net.Addr, logger *slog.Logger) *acceptRescue {
-	r := &acceptRescue{bound: bound, logger: logger, quit: make(chan struct{}), done: make(chan struct{})}
+// newAcceptRescue takes ownership of listener.
+func newAcceptRescue(listener int, bound net.Addr, logger *slog.Logger) *acceptRescue {
+	r := &acceptRescue{
+		bound: bound, listener: listener, logger: logger,
+		failed: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+	}
+	rescues.Store(r, nil)
 	go r.run()
 	return r
 }
 
+// stop ends the rescue. It may be called twice.
 func (r *acceptRescue) stop() {
-	if r == nil {
-		return
-	}
-	r.once.Do(func() { close(r.quit) })
-	<-r.done
+	r.once.Do(func() {
+		rescues.Delete(r)
+		close(r.quit)
+		<-r.done
+		_ = unix.Close(r.listener)
+	})
 }
 
 func (r *acceptRescue) run() {
 	defer close(r.done)
-	tick := time.NewTicker(rescueInterval)
-	defer tick.Stop()
-	seen := acceptFailures.Load()
 	var logged time.Time
 	for {
 		select {
 		case <-r.quit:
 			return
-		case <-tick.C:
+		case <-r.failed:
 		}
-		failures := acceptFailures.Load()
-		if failures == seen {
-			continue
-		}
-		if time.Since(logged) >= rescueLogEvery {
-			logged = time.Now()
-			r.logger.Error("accepting connections failed; they wait until descriptors are free (raise RLIMIT_NOFILE, or lower MaxConns)",
-				"failures", failures)
-		}
-		if r.nudge() {
-			seen = failures
+		for nudged := false; !nudged; {
+			// The pause comes first: a nudge needs a descriptor too, and takes it
+			// from the connection that it is for.
+			select {
+			case <-r.quit:
+				return
+			case <-time.After(rescueInterval):
+			}
+			if nudged = r.nudge(); !nudged {
+				r.turnAwayOne()
+				logged = r.complain(logged)
+			}
 		}
 	}
 }
 
+// complain logs that accept fails, unless it has done so shortly before.
+func (r *acceptRescue) complain(last time.Time) time.Time {
+	if time.Since(last) < rescueLogEvery {
+		return last
+	}
+	r.logger.Error("accepting connections fails; they wait until descriptors are free (raise RLIMIT_NOFILE, or lower MaxConns)")
+	return time.Now()
+}
+
+// stopListening ends the rescue, and the listener with it: what waits in the
+// kernel's queue is reset, and nobody else gets in.
+func (r *acceptRescue) stopListening() {
+	_ = unix.Shutdown(r.listener, unix.SHUT_RD)
+	r.stop()
+}
+
 // nudge connects to our own listener and hangs up.
 func (r *acceptRescue) nudge() bool {
-	c, err := net.DialTimeout(r.bound.Network(), reachable(r.bound), time.Second)
+	c, err := net.DialTimeout(r.bound.Network(), reachable(r.bound), rescueInterval)
 	if err != nil {
 		return false
 	}
@@ -106,28 +139,36 @@ func (r *acceptRescue) nudge() bool {
 	return true
 }
 
+// turnAwayOne takes a waiting connection out of the kernel's queue, and hangs up.
+func (r *acceptRescue) turnAwayOne() {
+	if fd, _, err := unix.Accept4(r.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC); err == nil {
+		_ = unix.Close(fd)
+	}
+}
+
 // reachable turns the address of a listener into one to connect to.
 func reachable(bound net.Addr) string {
 	tcp, ok := bound.(*net.TCPAddr)
-	if !ok || !tcp.IP.IsUnspecified() {
+	switch {
+	case !ok || !tcp.IP.IsUnspecified():
 		return bound.String()
+	case tcp.IP.To4() != nil:
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	default:
+		return net.JoinHostPort("::1", strconv.Itoa(tcp.Port))
 	}
-	return net.JoinHostPort("localhost", fmt.Sprint(tcp.Port))
 }
 
-// boundAddr reads the address that the engine's listener got, which is the only
-// way to learn the port behind ":0".
-func boundAddr(e gnet.Engine) (net.Addr, error) {
-	fd, err := e.Dup()
-	if err != nil {
-		return nil, err
+// listenerOf gives a duplicate of the engine's listener, and the address that it
+// got, which is the only way to learn the port behind ":0".
+func listenerOf(e gnet.Engine) (fd int, bound net.Addr, err error) {
+	if fd, err = e.Dup(); err != nil {
+		return 0, nil, err
 	}
-	f := os.NewFile(uintptr(fd), "listener")
-	defer f.Close() //nolint:errcheck // a duplicate that nothing was written to
-	ln, err := net.FileListener(f)
+	sa, err := unix.Getsockname(fd)
 	if err != nil {
-		return nil, err
+		_ = unix.Close(fd)
+		return 0, nil, os.NewSyscallError("getsockname", err)
 	}
-	defer ln.Close() //nolint:errcheck // a duplicate too
-	return ln.Addr(), nil
+	return fd, socket.SockaddrToTCPOrUnixAddr(sa), nil
 }

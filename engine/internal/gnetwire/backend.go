@@ -13,9 +13,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -41,6 +42,7 @@ type Backend struct {
 	newHandler func(wire.Loop) wire.Handler
 	ready      func([]net.Addr)
 	watcher    watcher
+	ticker     ticker
 	rescue     *acceptRescue
 
 	engine  gnet.Engine
@@ -51,8 +53,6 @@ type Backend struct {
 	mu      sync.RWMutex
 	loops   map[gnet.EventLoop]*loop
 	stopped bool
-
-	ticking atomic.Int32 // how many loops need ticks
 }
 
 // New prepares a Backend; Serve starts it.
@@ -64,6 +64,7 @@ func New(opts Options) *Backend {
 		loops:  make(map[gnet.EventLoop]*loop),
 	}
 	b.watcher.logger = opts.Logger
+	b.ticker.init()
 	return b
 }
 
@@ -76,11 +77,13 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 		gnet.WithReadBufferCap(b.opts.ReadBuffer),
 		gnet.WithReuseAddr(true),
 		gnet.WithTCPNoDelay(gnet.TCPNoDelay),
-		gnet.WithTicker(true),
 		gnet.WithLogger(gnetLogger{b.opts.Logger}),
 	)
 	b.watcher.stop()
-	b.rescue.stop()
+	b.ticker.stop()
+	if b.rescue != nil {
+		b.rescue.stop()
+	}
 	if err != nil {
 		return err
 	}
@@ -91,7 +94,9 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 // for that.
 func (b *Backend) Stop() {
 	<-b.booted
-	if b.bootErr == nil && b.engine.Validate() == nil {
+	if b.rescue != nil && b.engine.Validate() == nil {
+		b.rescue.stopListening()
+		b.settleAccepted()
 		// With a canceled context it only starts the end: its own way of waiting
 		// polls twice a second, where Serve returns at once.
 		ctx, cancel := context.WithCancel(context.Background())
@@ -100,17 +105,45 @@ func (b *Backend) Stop() {
 	}
 }
 
+// settleAccepted lets the loops open the connections that were accepted before
+// the listener was shut: gnet drops those that it finds in a loop's queue at the
+// end, descriptor and all.
+func (b *Backend) settleAccepted() {
+	time.Sleep(acceptSettle) // the acceptor has passed on what it had
+	b.mu.RLock()
+	loops := slices.Collect(maps.Values(b.loops))
+	b.mu.RUnlock()
+	var passed sync.WaitGroup
+	for _, l := range loops {
+		passed.Add(1)
+		if !l.post(gnet.RunnableFunc(func(context.Context) error { passed.Done(); return nil })) {
+			passed.Done()
+		}
+	}
+	done := make(chan struct{})
+	go func() { passed.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(acceptSettleMost): // a loop is stuck in a callback; its end will come later
+	}
+}
+
+const (
+	acceptSettle     = 10 * time.Millisecond
+	acceptSettleMost = time.Second
+)
+
 // OnBoot is gnet's callback after the listeners are bound and before the loops
 // run.
 func (b *Backend) OnBoot(e gnet.Engine) gnet.Action {
 	defer b.once.Do(func() { close(b.booted) })
 	b.engine = e
-	bound, err := boundAddr(e)
+	listener, bound, err := listenerOf(e)
 	if err != nil {
 		b.bootErr = fmt.Errorf("read back the address of the listener: %w", err)
 		return gnet.Shutdown
 	}
-	b.rescue = newAcceptRescue(bound, b.opts.Logger)
+	b.rescue = newAcceptRescue(listener, bound, b.opts.Logger)
 	b.ready([]net.Addr{bound})
 	return gnet.None
 }
@@ -124,18 +157,6 @@ func (b *Backend) OnShutdown(gnet.Engine) {
 	for _, l := range b.loops {
 		l.stop()
 	}
-}
-
-// OnTick is gnet's callback on a goroutine of its own.
-func (b *Backend) OnTick() (time.Duration, gnet.Action) {
-	if b.ticking.Load() > 0 {
-		b.mu.RLock()
-		for _, l := range b.loops {
-			l.postTick()
-		}
-		b.mu.RUnlock()
-	}
-	return wire.TickInterval, gnet.None
 }
 
 // OnOpen is gnet's callback for a new connection, on its loop.

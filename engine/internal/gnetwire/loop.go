@@ -56,11 +56,7 @@ func (l *loop) NeedTicks(on bool) {
 		return
 	}
 	l.ticks = on
-	if on {
-		l.backend.ticking.Add(1)
-	} else {
-		l.backend.ticking.Add(-1)
-	}
+	l.backend.ticker.need(l, on)
 }
 
 // Wake implements wire.Loop.
@@ -81,14 +77,12 @@ func (l *loop) postTick() {
 	}
 }
 
-// post runs r on the loop soon. After the end of the loop it does nothing: the
-// connections that r would have served are closed by then.
-func (l *loop) post(r gnet.Runnable) {
+// post runs r on the loop soon. After the end of the loop it does nothing, and says
+// so: the connections that r would have served are closed by then.
+func (l *loop) post(r gnet.Runnable) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if !l.stopped {
-		_ = l.gnet.Execute(context.Background(), r)
-	}
+	return !l.stopped && l.gnet.Execute(context.Background(), r) == nil
 }
 
 func (l *loop) stop() {
