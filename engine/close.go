@@ -62,7 +62,7 @@ func (i Initiator) String() string {
 func (c *Conn) startClose(info CloseInfo) {
 	info.Reason = c.addClose(info.Code, info.Reason)
 	c.end = &info
-	c.state.Store(stateClosing)
+	c.intake.close()
 	c.phase = phaseClosing
 	c.loop.setDeadline(c, c.loop.server.cfg.CloseTimeout)
 }
@@ -116,7 +116,7 @@ func (c *Conn) drain() {
 		c.loop.setDeadline(c, c.loop.server.cfg.CloseTimeout)
 	}
 	c.phase = phaseDraining
-	c.state.Store(stateClosing)
+	c.intake.close()
 	if c.loop.reading != c && c.loop.request.conn != c {
 		c.dropInbound()
 	}
@@ -137,7 +137,7 @@ func (c *Conn) hangUp(err error) {
 		c.end.Err = abnormal(err)
 	}
 	c.phase = phaseDoomed
-	c.state.Store(stateClosing)
+	c.intake.close()
 	c.loop.doomed = append(c.loop.doomed, c)
 }
 
@@ -185,7 +185,7 @@ const silentLinger = 250 * time.Millisecond
 // overflow ends a connection whose queue has no room for a message. It is safe
 // from any goroutine.
 func (c *Conn) overflow() {
-	if c.state.CompareAndSwap(stateOpen, stateClosing) {
+	if c.intake.close() {
 		c.loop.push(item{run: func(*loop) { c.fail(ErrSlowPeer) }})
 	}
 }
@@ -202,11 +202,11 @@ func (c *Conn) closed(err error) {
 		c.noteBreak(err)
 	}
 	c.phase = phaseEnded
-	c.state.Store(stateClosing)
+	c.intake.close()
 	c.clearDeadline()
 	c.dropInbound()
 	if c.out != nil {
-		c.queued.Add(-int32(c.out.size - c.out.answer))
+		c.intake.add(c.out.answer - c.out.size)
 		c.loop.freeOutbox(c.out)
 		c.out = nil
 	}

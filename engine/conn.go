@@ -2,7 +2,6 @@ package engine
 
 import (
 	"net"
-	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/headrace/headrace/codec"
@@ -35,8 +34,7 @@ type Conn struct {
 	flags    connFlags
 
 	// any goroutine
-	queued atomic.Int32 // bytes accepted for sending that the kernel has not taken
-	state  atomic.Uint32
+	intake intake
 }
 
 // phase is where a connection is in its life.
@@ -59,12 +57,6 @@ const (
 	flagPlace                          // counts against Config.MaxConns
 	flagTimed                          // stands in the wheel, in a slot no later than deadline
 	flagArmed                          // deadline counts
-)
-
-// The states that other goroutines see.
-const (
-	stateOpen    = iota // also before the handshake is done; nobody has the Conn then
-	stateClosing        // nothing more is accepted for sending
 )
 
 // Reply queues a message, to be written with everything else of this turn in
@@ -114,7 +106,7 @@ func (c *Conn) Close(code CloseCode, reason string) error {
 	if !code.MaySend() && code != codec.CloseNoStatus || !utf8.ValidString(reason) {
 		return ErrBadClose
 	}
-	if !c.state.CompareAndSwap(stateOpen, stateClosing) {
+	if !c.intake.close() {
 		return ErrClosed
 	}
 	c.loop.push(item{conn: c, close: &CloseInfo{Code: code, Reason: reason, Initiator: Local}})
@@ -132,7 +124,7 @@ func (c *Conn) Subprotocol() string { return c.id.subprotocol }
 
 // Buffered is how many bytes were accepted for sending and not yet taken by the
 // kernel. Safe from any goroutine.
-func (c *Conn) Buffered() int { return int(c.queued.Load()) }
+func (c *Conn) Buffered() int { return c.intake.bytes() }
 
 // User is what SetUser or Request.SetUser has stored. Loop-only; when it is set
 // once, in Admit or OnOpen, it may be read from any goroutine that has got the

@@ -86,7 +86,7 @@ func (l *loop) deliver(it *item) {
 func (c *Conn) deliverFrame(b *bytebufferpool.ByteBuffer) {
 	if c.phase != phaseOpen {
 		// The connection ended between Send and here; OnClose says why.
-		c.queued.Add(-int32(len(b.B)))
+		c.intake.add(-len(b.B))
 		c.loop.mem.putFrame(b)
 		return
 	}
@@ -106,24 +106,12 @@ func (c *Conn) sendFrom(op codec.Opcode, p []byte) error {
 	return nil
 }
 
-// reserve takes n bytes of the queue's limit, or says why not. A message that
-// finds the queue empty is always taken. It is safe from any goroutine.
+// reserve takes n bytes of the queue's limit, or says why not. It is safe from
+// any goroutine.
 func (c *Conn) reserve(n int) error {
-	if n > maxMaxQueue {
-		return ErrTooLong
+	err := c.intake.reserve(n, c.id.MaxQueue)
+	if err == ErrSlowPeer { //nolint:errorlint // it comes from the line above
+		c.overflow()
 	}
-	limit := int32(c.id.MaxQueue)
-	for {
-		if c.state.Load() != stateOpen {
-			return ErrClosed
-		}
-		had := c.queued.Load()
-		if had > 0 && (n > int(limit) || had > limit-int32(n)) {
-			c.overflow()
-			return ErrSlowPeer
-		}
-		if c.queued.CompareAndSwap(had, had+int32(n)) {
-			return nil
-		}
-	}
+	return err
 }

@@ -98,4 +98,4 @@ func (c *Conn) handle(ev codec.Event) {
 
 // accepts says whether the handler still wants messages: not after Close, even
 // if its Close frame is not queued yet.
-func (c *Conn) accepts() bool { return c.phase == phaseOpen && c.state.Load() == stateOpen }
+func (c *Conn) accepts() bool { return c.phase == phaseOpen && c.intake.open() }

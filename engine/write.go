@@ -25,7 +25,7 @@ func (c *Conn) addFrame(op codec.Opcode, p []byte) {
 	o := c.outbox()
 	had := o.size
 	o.addFrame(&c.loop.mem, op, p)
-	c.queued.Add(int32(o.size - had))
+	c.intake.add(o.size - had)
 	c.markDirty()
 }
 
@@ -111,7 +111,7 @@ func (c *Conn) writeSome() (n int, short bool, err error) {
 	answer := min(n, c.out.answer)
 	c.out.answer -= answer
 	c.out.advance(&l.mem, n)
-	c.queued.Add(-int32(n - answer))
+	c.intake.add(answer - n)
 	if c.out.size == 0 {
 		l.freeOutbox(c.out)
 		c.out = nil
