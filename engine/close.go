@@ -204,6 +204,7 @@ func (c *Conn) closed(err error) {
 	c.phase = phaseEnded
 	c.intake.close()
 	c.clearDeadline()
+	c.beat = 0
 	c.dropInbound()
 	if c.out != nil {
 		c.intake.add(c.out.answer - c.out.size)
@@ -211,8 +212,8 @@ func (c *Conn) closed(err error) {
 		c.out = nil
 	}
 	c.loop.forget(c)
-	c.ref = nil // a Conn may be kept for ever; the socket's memory must not be
-	if c.opened {
+	c.ref = nil      // a Conn may be kept for ever; the socket's memory must not be
+	if c.id != nil { // OnOpen was called
 		c.callClose(*c.end)
 	}
 }

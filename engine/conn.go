@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net"
+	"time"
 	"unicode/utf8"
 
 	"github.com/headrace/headrace/codec"
@@ -27,11 +28,12 @@ type Conn struct {
 	user     any
 	slot     uint32 // index in loop.conns
 	deadline uint32 // tick of the timing wheel, while flagArmed
+	beat     uint16 // low bits of the tick of the next heartbeat; 0: none
+	rtt      rtt    // of the last heartbeat
 	fd       int32
 	phase    phase
-	opened   bool // OnOpen was called
-	dirty    bool // in loop.dirty, or being flushed
 	flags    connFlags
+	at       uint8 // slot of the timing wheel, while flagTimed
 
 	// any goroutine
 	intake intake
@@ -55,8 +57,11 @@ const (
 	flagWatching connFlags = 1 << iota // the socket is full; Writable will come
 	flagFinSent                        // our half of the stream has ended
 	flagPlace                          // counts against Config.MaxConns
-	flagTimed                          // stands in the wheel, in a slot no later than deadline
+	flagTimed                          // stands in the wheel
 	flagArmed                          // deadline counts
+	flagDirty                          // flush will be called at the end of the turn
+	flagHeard                          // something has come since the last heartbeat
+	flagAsked                          // a heartbeat's ping is not answered
 )
 
 // Reply queues a message, to be written with everything else of this turn in
@@ -125,6 +130,10 @@ func (c *Conn) Subprotocol() string { return c.id.subprotocol }
 // Buffered is how many bytes were accepted for sending and not yet taken by the
 // kernel. Safe from any goroutine.
 func (c *Conn) Buffered() int { return c.intake.bytes() }
+
+// RTT is the round-trip time of the last heartbeat that was answered
+// (Endpoint.PingInterval), 0 before. Loop-only.
+func (c *Conn) RTT() time.Duration { return c.rtt.duration() }
 
 // User is what SetUser or Request.SetUser has stored. Loop-only; when it is set
 // once, in Admit or OnOpen, it may be read from any goroutine that has got the

@@ -45,8 +45,11 @@
 // TCP connection ends, and the end is orderly, so that the peer can read it.
 //
 // A peer that takes no byte of what waits for it, or leaves a message unfinished,
-// for Config.StallTimeout is closed with 1013 or 1008. Nothing else limits how
-// long a connection may be open and silent.
+// for Config.StallTimeout is closed with 1013 or 1008. A peer that is silent for
+// Endpoint.PingInterval is asked with a ping whether it is there, and closed with
+// 1011 when it sends nothing within Endpoint.PongTimeout. The pings of connections
+// that were made together are spread over the interval. Timers are slots of a
+// timing wheel per loop; there is no goroutine or runtime timer per connection.
 //
 // A panic in a callback closes that connection with 1011 and is logged with its
 // stack.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/headrace/headrace/codec"
 )
@@ -33,6 +34,15 @@ type Endpoint struct {
 	// with its own status, any other with 403. Loop-only: it must not block.
 	Admit func(r *Request) error
 
+	// PingInterval is how long a peer may be silent before it is asked with a
+	// ping whether it is there, at most 20 min. Zero means 30 s, a negative value never. Without
+	// it, nobody notices a peer that vanished without a word.
+	PingInterval time.Duration
+
+	// PongTimeout is how long the answer may take. A peer that sends nothing at
+	// all until then is closed with 1011. Zero means 10 s; at most 20 min.
+	PongTimeout time.Duration
+
 	// MaxMessage is the most that one message may take, in bytes over all its
 	// frames. A longer one closes the connection with 1009. Zero means 1 MiB.
 	MaxMessage int64
@@ -48,7 +58,10 @@ type Endpoint struct {
 	MaxQueue int
 }
 
-const maxMaxQueue = 1 << 30
+const (
+	maxMaxQueue  = 1 << 30
+	maxHeartbeat = 20 * time.Minute // Conn.beat counts ticks in 16 bits
+)
 
 // endpoint is an Endpoint made ready: checked, with its interfaces found.
 type endpoint struct {
@@ -70,6 +83,8 @@ type identity struct {
 }
 
 func newEndpoint(path string, e Endpoint) (*endpoint, error) {
+	setDefault(&e.PingInterval, 30*time.Second)
+	setDefault(&e.PongTimeout, 10*time.Second)
 	setDefault(&e.MaxMessage, 1<<20)
 	setDefault(&e.MaxFrames, 16384)
 	setDefault(&e.MaxQueue, 1<<20)
@@ -102,6 +117,8 @@ func (e Endpoint) validate(path string) error {
 		return errors.New("the path must begin with / and have no query")
 	case e.Handler == nil:
 		return errors.New("Handler is nil")
+	case e.PingInterval > maxHeartbeat || e.PongTimeout < 0 || e.PongTimeout > maxHeartbeat:
+		return fmt.Errorf("PingInterval and PongTimeout are at most %v, and PongTimeout is not negative", maxHeartbeat)
 	case e.MaxMessage < 0 || e.MaxFrames < 0:
 		return errors.New("MaxMessage and MaxFrames must not be negative")
 	case e.MaxQueue < 0 || e.MaxQueue > maxMaxQueue:

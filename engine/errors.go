@@ -20,6 +20,9 @@ var (
 	// ErrStalled says that the peer left a message unfinished and sent nothing
 	// for Config.StallTimeout. The connection is closed with 1008.
 	ErrStalled = errors.New("engine: peer does not finish its message")
+	// ErrNoPong says that the peer was silent and did not answer a heartbeat
+	// (Endpoint.PongTimeout). The connection is closed with 1011.
+	ErrNoPong = errors.New("engine: peer does not answer a ping")
 	// ErrCloseTimeout says that the peer did not finish the end of the
 	// connection within Config.CloseTimeout.
 	ErrCloseTimeout = errors.New("engine: peer did not finish the closing handshake in time")
@@ -57,6 +60,8 @@ func closeFor(err error) (codec.CloseCode, string) {
 		return codec.CloseInternalError, "internal error"
 	case errors.Is(err, ErrSlowPeer):
 		return codec.CloseTryAgainLater, "reading too slowly"
+	case errors.Is(err, ErrNoPong):
+		return codec.CloseInternalError, "no answer to a ping"
 	case errors.Is(err, ErrStalled):
 		return codec.ClosePolicyViolation, "message not finished in time"
 	case errors.Is(err, ErrShutdown):

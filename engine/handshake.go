@@ -213,6 +213,6 @@ func (c *Conn) grant(ep *endpoint, r *Request, key []byte) {
 	c.user = r.user
 	c.clearDeadline()
 	c.phase = phaseOpen
-	c.opened = true
+	c.startHeartbeat()
 	c.callOpen()
 }

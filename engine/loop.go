@@ -73,7 +73,7 @@ func newLoop(s *Server, w wire.Loop) *loop {
 func (l *loop) Opened(s wire.Socket, _, remote net.Addr) wire.Owner {
 	l.enter()
 	c := &Conn{loop: l, ref: s.Ref, fd: s.FD, remote: remote, slot: uint32(len(l.conns))}
-	l.conns = append(l.conns, c)
+	l.conns = appendConn(l.conns, c)
 	l.server.open.Add(1)
 	switch {
 	case l.draining:
@@ -178,6 +178,17 @@ func (l *loop) cutOne() {
 		l.wire.Close(c.socket())
 		c.closed(nil) // if the wire has not said so: the socket had no owner yet
 	}
+}
+
+// appendConn is append with little room to spare: with a million connections,
+// half of a list's memory would be that.
+func appendConn(list []*Conn, c *Conn) []*Conn {
+	if len(list) == cap(list) {
+		grown := make([]*Conn, len(list), len(list)+len(list)/16+4)
+		copy(grown, list)
+		list = grown
+	}
+	return append(list, c)
 }
 
 // forget takes an ended connection out of the loop's list.

@@ -21,6 +21,7 @@ import "github.com/headrace/headrace/codec"
 // arrived handles what one read has brought.
 func (c *Conn) arrived(p []byte) {
 	c.loop.stats.reads++
+	c.flags |= flagHeard
 	if c.phase == phaseHandshake {
 		p = c.handshake(p)
 	}
@@ -87,6 +88,7 @@ func (c *Conn) handle(ev codec.Event) {
 			c.callPing(ev.Payload)
 		}
 	case codec.OpPong:
+		c.answered(ev.Payload)
 		if c.accepts() {
 			c.callPong(ev.Payload)
 		}

@@ -67,11 +67,11 @@ func (w *simWorld) checkConn(c *Conn, inbox int) {
 		w.failf("a connection of phase %d is still listed", c.phase)
 	case c.Buffered() != counted:
 		w.failf("%d bytes are counted of %d that are queued and %d in the inbox", c.Buffered(), size, inbox)
-	case size > 0 && !watching && !c.dirty:
+	case size > 0 && !watching && c.flags&flagDirty == 0:
 		w.failf("%d bytes wait for nothing", size)
 	case watching && size == 0:
 		w.failf("a watch without anything to write")
-	case c.phase == phaseDraining && size == 0 && c.flags&flagFinSent == 0 && !c.dirty:
+	case c.phase == phaseDraining && size == 0 && c.flags&flagFinSent == 0 && c.flags&flagDirty == 0:
 		w.failf("an ending connection has written everything, but does not end its half")
 	case c.in != nil && c.phase == phaseDraining:
 		w.failf("a connection that listens no more holds input")

@@ -29,6 +29,9 @@ func simServer(t *testing.T, seed uint64, cfg Config, ep Endpoint, script func(*
 	})
 	srv = newServer(cfg, sim)
 	srv.poison = true
+	if ep.PingInterval == 0 {
+		ep.PingInterval = -1
+	}
 	srv.Handle("/a", ep)
 	srv.started.Store(true)
 	_ = srv.serve()

@@ -95,9 +95,10 @@ func newSimWorld(seed uint64, log io.Writer) *simWorld {
 	}
 	for i := range 2 {
 		w.endpoints = append(w.endpoints, &simEndpoint{path: fmt.Sprintf("/%c", 'a'+i), Endpoint: Endpoint{
-			MaxMessage: []int64{1 << 10, 64 << 10, 200 << 10}[rng.IntN(3)],
-			MaxFrames:  []int{3, 10, 1000}[rng.IntN(3)],
-			MaxQueue:   []int{1 << 10, 32 << 10, 300 << 10, 1 << 20, 1 << 20}[rng.IntN(5)],
+			PingInterval: -1, // the peers of the simulation are not asked; see TestHeartbeat
+			MaxMessage:   []int64{1 << 10, 64 << 10, 200 << 10}[rng.IntN(3)],
+			MaxFrames:    []int{3, 10, 1000}[rng.IntN(3)],
+			MaxQueue:     []int{1 << 10, 32 << 10, 300 << 10, 1 << 20, 1 << 20}[rng.IntN(5)],
 		}})
 	}
 	w.sim = simwire.New(simwire.Options{

@@ -48,8 +48,8 @@ func (c *Conn) outbox() *outbox {
 
 // markDirty has flush called at the end of this turn.
 func (c *Conn) markDirty() {
-	if !c.dirty {
-		c.dirty = true
+	if c.flags&flagDirty == 0 {
+		c.flags |= flagDirty
 		c.loop.dirty = append(c.loop.dirty, c)
 	}
 }
@@ -57,8 +57,8 @@ func (c *Conn) markDirty() {
 // flushDirty is flush for a connection that markDirty has named. It may stand
 // in the loop's list still, and is then passed over there.
 func (c *Conn) flushDirty() {
-	if c.dirty {
-		c.dirty = false
+	if c.flags&flagDirty != 0 {
+		c.flags &^= flagDirty
 		c.flush()
 	}
 }
