@@ -43,6 +43,19 @@ var (
 	errCloseCode      = violation("RFC 6455 §7.4", "close code that must not be sent")
 )
 
+// Rules of compressed messages, besides errTooBig and errTextNotUTF8.
+var (
+	errInflate       = &ProtocolError{CloseInvalidPayload, "RFC 7692 §7.2.2", "compressed data is corrupt or cut short"}
+	errTooManyFinals = &ProtocolError{ClosePolicyViolation, "RFC 7692 §7.2.1", "message is over the limit of final blocks"}
+)
+
+// Rules of what a server may answer to an offer of extensions.
+var (
+	errExtensionSyntax = violation("RFC 6455 §9.1", "malformed list of extensions")
+	errNotOffered      = violation("RFC 6455 §4.1", "extension that was not offered")
+	errDeflateAnswer   = violation("RFC 7692 §7.1", "answer that does not keep to the offer")
+)
+
 // violation is a ProtocolError with code 1002, which nearly all of them have.
 func violation(rule, what string) *ProtocolError {
 	return &ProtocolError{CloseProtocolError, rule, what}
