@@ -31,8 +31,8 @@ type Conn struct {
 	beat     uint16 // low bits of the tick of the next heartbeat; 0: none
 	rtt      rtt    // of the last heartbeat
 	fd       int32
-	phase    phase
 	flags    connFlags
+	phase    phase
 	at       uint8 // slot of the timing wheel, while flagTimed
 
 	// any goroutine
@@ -51,7 +51,7 @@ const (
 	phaseEnded
 )
 
-type connFlags uint8
+type connFlags uint16
 
 const (
 	flagWatching connFlags = 1 << iota // the socket is full; Writable will come
@@ -62,6 +62,7 @@ const (
 	flagDirty                          // flush will be called at the end of the turn
 	flagHeard                          // something has come since the last heartbeat
 	flagAsked                          // a heartbeat's ping is not answered
+	flagPaused                         // the socket is not read: too much waits for the peer
 )
 
 // Reply queues a message, to be written with everything else of this turn in

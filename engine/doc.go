@@ -34,8 +34,10 @@
 // Conn.Send is safe from any goroutine. Both join the same queue, in the order
 // in which one goroutine has called them. What a call has accepted is delivered,
 // or the connection ends with a code that says why. The queue of a connection
-// has a limit (Endpoint.MaxQueue): a peer that reads too slowly is closed with
-// 1013.
+// has a limit (Endpoint.MaxQueue). While half of it waits for the peer, the peer is
+// not read from and its messages are not delivered, so a flood of questions cannot
+// pile up answers. A message that doesn't fit, such as one of a feed that goes on
+// whether or not the peer reads, closes the connection with 1013.
 //
 // # Ends
 //

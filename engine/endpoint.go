@@ -53,8 +53,11 @@ type Endpoint struct {
 
 	// MaxQueue is how many bytes may wait for a peer that reads slowly. A
 	// message that finds the queue empty is always taken, so the bound is
-	// MaxQueue or one message, whichever is more. A message that doesn't fit
-	// closes the connection with 1013. Zero means 1 MiB; at most 1 GiB.
+	// MaxQueue or one message, whichever is more. While half of it waits, or so
+	// much that an echo of MaxMessage would not fit, the peer is not read from,
+	// so answers to its messages don't overflow it. A message that doesn't fit
+	// all the same closes the connection with 1013. Zero means 1 MiB; at most
+	// 1 GiB.
 	MaxQueue int
 }
 

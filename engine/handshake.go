@@ -15,7 +15,7 @@ func (c *Conn) handshake(p []byte) (rest []byte) {
 	head, from, had := p[:min(len(p), limit)], 0, 0
 	if in := c.in; in != nil { // the request began in an earlier read
 		from, had = in.line, len(in.head)
-		in.head = l.appendHead(in.head, p[:min(len(p), limit-had)])
+		in.head = l.mem.appendTo(in.head, p[:min(len(p), limit-had)])
 		head = in.head
 	}
 	end, next, bad := endOfHead(head, from)
@@ -30,24 +30,11 @@ func (c *Conn) handshake(p []byte) (rest []byte) {
 		c.refuse(refuseTooLarge)
 	case c.in == nil:
 		c.in = l.newInbound()
-		c.in.head, c.in.line = l.appendHead(nil, head), next
+		c.in.head, c.in.line = l.mem.appendTo(nil, head), next
 	default:
 		c.in.line = next
 	}
 	return rest
-}
-
-// appendHead appends to a request in progress, in a buffer that grows with what
-// has arrived.
-func (l *loop) appendHead(head, p []byte) []byte {
-	if len(head)+len(p) <= cap(head) {
-		return append(head, p...)
-	}
-	grown := append(l.mem.Get(max(2*cap(head), len(head)+len(p))), head...)
-	if head != nil {
-		l.mem.Put(head)
-	}
-	return append(grown, p...)
 }
 
 // decide answers a whole request: it becomes a WebSocket connection, goes to

@@ -51,6 +51,7 @@ type loopStats struct {
 type inbound struct {
 	decoder codec.Decoder
 	head    []byte // the request so far, from the loop's memory
+	rest    []byte // frames that came before reading was paused, from the loop's memory
 	line    int    // where in head the first line begins that is not complete
 }
 
@@ -217,7 +218,10 @@ func (l *loop) freeInbound(in *inbound) {
 	if in.head != nil {
 		l.mem.Put(in.head)
 	}
-	in.head, in.line = nil, 0
+	if in.rest != nil {
+		l.mem.Put(in.rest)
+	}
+	in.head, in.rest, in.line = nil, nil, 0
 	if len(l.inbounds) < maxFreeInbounds {
 		l.inbounds = append(l.inbounds, in)
 	}

@@ -68,6 +68,19 @@ func (m *memory) Put(b []byte) {
 	}
 }
 
+// appendTo appends to a buffer that came from Get, or is nil, and grows with what
+// has arrived.
+func (m *memory) appendTo(b, p []byte) []byte {
+	if len(b)+len(p) <= cap(b) {
+		return append(b, p...)
+	}
+	grown := append(m.Get(max(2*cap(b), len(b)+len(p))), b...)
+	if b != nil {
+		m.Put(b)
+	}
+	return append(grown, p...)
+}
+
 // getFrame gives a buffer for a frame that is encoded off the loop. It is safe
 // from any goroutine.
 func (m *memory) getFrame() *bytebufferpool.ByteBuffer {

@@ -41,6 +41,10 @@ func (c *Conn) decode(p []byte) {
 	}
 	l.reading = c
 	for len(p) > 0 && c.listens() {
+		if c.isFull(len(p)) && c.pause(p) {
+			in = c.in
+			break
+		}
 		ev, n, err := in.decoder.Next(&c.id.rules, &l.mem, p)
 		if err != nil {
 			l.drainInbox() // what was accepted for sending goes before the Close frame
@@ -62,7 +66,7 @@ func (c *Conn) keep(in *inbound) {
 	if !c.listens() {
 		in.decoder.Reset(&l.mem)
 	}
-	switch idle := in.decoder.Idle(); {
+	switch idle := in.decoder.Idle() && in.rest == nil; {
 	case idle && c.in == nil:
 		return
 	case idle:

@@ -75,10 +75,14 @@ func (w *simWorld) checkConn(c *Conn, inbox int) {
 		w.failf("an ending connection has written everything, but does not end its half")
 	case c.in != nil && c.phase == phaseDraining:
 		w.failf("a connection that listens no more holds input")
-	case c.in != nil && c.phase != phaseHandshake && c.in.decoder.Idle():
+	case c.in != nil && c.phase != phaseHandshake && c.in.decoder.Idle() && c.in.rest == nil:
 		w.failf("a connection between messages holds a decoder")
 	case c.armed() != (c.phase != phaseOpen || c.in != nil || watching):
 		w.failf("phase %d, a deadline: %t", c.phase, c.armed())
+	case c.flags&flagPaused != 0 && !watching && c.flags&flagDirty == 0:
+		w.failf("reading is paused, and nothing will resume it")
+	case c.in != nil && c.in.rest != nil && c.flags&flagPaused == 0:
+		w.failf("frames are kept back, and reading is not paused")
 	case c.armed() && c.flags&flagTimed == 0:
 		w.failf("a deadline that no timer stands for")
 	case (c.phase == phaseOpen || c.phase == phaseHandshake) && c.end != nil:

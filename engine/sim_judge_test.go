@@ -32,6 +32,8 @@ func (l *simLife) checkAnswer() {
 // checkEndOfStream is for the end of what the server has to say.
 func (l *simLife) checkEndOfStream(inOrder bool) {
 	r := &l.peer.reader
+	// A peer that is still sending when CloseTimeout is over is cut: that is what it is for.
+	l.late = l.peer.gotClose && l.w.sim.Now()-l.peer.gotNow >= l.w.cfg.CloseTimeout-simSlack
 	if l.steady() && !inOrder {
 		l.failf("the server's stream ended with %v", l.peer.endedBy)
 	}

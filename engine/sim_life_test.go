@@ -41,6 +41,7 @@ type simLife struct {
 	closeReason string
 	panicked    bool
 	slow        bool
+	late        bool // still sending when CloseTimeout was over, and so cut
 }
 
 // simEvent is something that one side is due to hear of.
@@ -152,7 +153,7 @@ func (l *simLife) steady() bool {
 		return false
 	}
 	f := &l.profile
-	return !l.w.cfgStalls && !l.w.cut && p.halt < 0 && !p.ignores && f.WriteError == nil && !f.NoAccept &&
+	return !l.late && !l.w.cfgStalls && !l.w.cut && p.halt < 0 && !p.ignores && f.WriteError == nil && !f.NoAccept &&
 		f.PeerLag <= 2*time.Millisecond && f.SendBuffer >= 16<<10 && f.MaxPeer == 0 &&
 		(f.MaxRead == 0 || f.ServerLag == 0)
 }

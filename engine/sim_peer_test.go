@@ -37,6 +37,7 @@ type simPeer struct {
 	gotCode     int
 	gotReason   string
 	gotAt       time.Duration // when, without stalls
+	gotNow      time.Duration // when, with them
 	ended       bool          // the server's stream has ended
 	endedBy     error
 }
@@ -252,7 +253,7 @@ func (p *simPeer) frame(op byte, payload []byte) error {
 			return err
 		}
 		p.gotClose, p.gotCode, p.gotReason = true, code, reason
-		p.gotAt = p.l.w.busyTime()
+		p.gotAt, p.gotNow = p.l.w.busyTime(), p.l.w.sim.Now()
 		p.l.plan.chunk = 0 // no more dawdling
 		if p.stage == stageRunning && !p.l.plan.ignores {
 			p.stage = stageDone

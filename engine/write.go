@@ -60,6 +60,7 @@ func (c *Conn) flushDirty() {
 	if c.flags&flagDirty != 0 {
 		c.flags &^= flagDirty
 		c.flush()
+		c.resume()
 	}
 }
 

@@ -163,6 +163,7 @@ func (l *loop) WatchWritable(s wire.Socket) error {
 // PauseRead implements wire.Loop.
 func (l *loop) PauseRead(s wire.Socket) error {
 	if sock := l.use("PauseRead", s); sock != nil {
+		l.sim.note("pause", s.FD, 0)
 		sock.paused = true
 	}
 	return nil
@@ -171,6 +172,7 @@ func (l *loop) PauseRead(s wire.Socket) error {
 // ResumeRead implements wire.Loop.
 func (l *loop) ResumeRead(s wire.Socket) error {
 	if sock := l.use("ResumeRead", s); sock != nil {
+		l.sim.note("resume", s.FD, 0)
 		sock.paused = false
 		sock.planRead()
 	}
