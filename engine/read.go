@@ -13,7 +13,8 @@ import "github.com/headrace/headrace/codec"
 //     without a copy, through a decoder that all connections of the loop share.
 //  4. A frame that the read has cut stays in an inbound, which the connection
 //     keeps until the message is complete. An idle connection has none.
-//  5. handle calls the handler. Its replies wait in the connection's outbox.
+//  5. handle calls the handler. Its replies wait in the connection's outbox. If
+//     too much waits there, the peer is not heard further for now (pause.go).
 //  6. The turn ends (loop.leave): work of other goroutines is taken in, and each
 //     connection with a queue is written once (flush). What the kernel doesn't
 //     take stays in the outbox until the socket is writable again.
