@@ -21,9 +21,9 @@ type CloseInfo struct {
 	// Clean says that both sides have sent a Close frame: a browser's wasClean.
 	Clean bool
 	// Err is what went wrong, nil after an end that somebody wanted: a
-	// *codec.ProtocolError of the peer, a *PanicError, ErrSlowPeer, ErrShutdown,
-	// ErrCloseTimeout, io.ErrUnexpectedEOF (the peer hung up), or an error of
-	// the network.
+	// *codec.ProtocolError of the peer, a *PanicError, ErrSlowPeer, ErrStalled,
+	// ErrNoPong, ErrShutdown, ErrCloseTimeout, io.ErrUnexpectedEOF (the peer
+	// hung up), or an error of the network.
 	Err error
 }
 

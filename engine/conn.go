@@ -22,7 +22,7 @@ type Conn struct {
 	id     *identity
 
 	// loop-only
-	in       *inbound   // while a handshake or a frame is cut
+	in       *inbound   // while a handshake or a frame is cut, or reading is paused
 	out      *outbox    // while something waits for the socket
 	end      *CloseInfo // once the end has begun
 	user     any

@@ -35,8 +35,8 @@ type Endpoint struct {
 	Admit func(r *Request) error
 
 	// PingInterval is how long a peer may be silent before it is asked with a
-	// ping whether it is there, at most 20 min. Zero means 30 s, a negative value never. Without
-	// it, nobody notices a peer that vanished without a word.
+	// ping whether it is there, at most 20 min. Zero means 30 s, a negative value
+	// never. Without it, nobody notices a peer that vanished without a word.
 	PingInterval time.Duration
 
 	// PongTimeout is how long the answer may take. A peer that sends nothing at

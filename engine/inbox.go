@@ -17,7 +17,7 @@ type inbox struct {
 
 	mu    sync.Mutex
 	items []item
-	spare []item // the slice that take returned before last, for reuse
+	spare []item // the slice that take returned last, for reuse
 }
 
 // item is one piece of work, in one of three shapes: a frame to send, a close,
@@ -96,8 +96,7 @@ func (c *Conn) deliverFrame(b *bytebufferpool.ByteBuffer) {
 
 // sendFrom is the way of a frame from any goroutine to the connection's queue.
 func (c *Conn) sendFrom(op codec.Opcode, p []byte) error {
-	n := codec.HeaderSize(int64(len(p)), false) + len(p)
-	if err := c.reserve(n); err != nil {
+	if err := c.reserve(frameSize(p)); err != nil {
 		return err
 	}
 	b := c.loop.mem.getFrame()

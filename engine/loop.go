@@ -47,7 +47,7 @@ type loopStats struct {
 }
 
 // inbound is what a connection holds while its handshake or a frame of it is
-// cut by a read. Connections between messages hold none.
+// cut by a read, or while it is paused. Connections between messages hold none.
 type inbound struct {
 	decoder codec.Decoder
 	head    []byte // the request so far, from the loop's memory

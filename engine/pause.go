@@ -38,8 +38,7 @@ func (c *Conn) pause(p []byte) bool {
 	}
 	c.flags |= flagPaused
 	if c.in == nil {
-		c.in = c.loop.scratch
-		c.loop.scratch = c.loop.newInbound()
+		c.keepScratch()
 	}
 	c.in.rest = c.loop.mem.appendTo(c.in.rest, p)
 	return true

@@ -62,10 +62,9 @@ func (c *Conn) decode(p []byte) {
 // keep decides what becomes of a decoder after a read: it stays with the
 // connection while something is cut, and serves others otherwise.
 func (c *Conn) keep(in *inbound) {
-	l := c.loop
-	in.decoder.Release(&l.mem)
+	in.decoder.Release(&c.loop.mem)
 	if !c.listens() {
-		in.decoder.Reset(&l.mem)
+		in.decoder.Reset(&c.loop.mem)
 	}
 	switch idle := in.decoder.Idle() && in.rest == nil; {
 	case idle && c.in == nil:
@@ -73,12 +72,17 @@ func (c *Conn) keep(in *inbound) {
 	case idle:
 		c.dropInbound()
 	case c.in == nil:
-		c.in = in
-		l.scratch = l.newInbound()
+		c.keepScratch()
 	}
 	if c.flags&flagWatching == 0 { // else only what the peer takes is progress
 		c.watchProgress()
 	}
+}
+
+// keepScratch makes the loop's shared inbound this connection's own.
+func (c *Conn) keepScratch() {
+	c.in = c.loop.scratch
+	c.loop.scratch = c.loop.newInbound()
 }
 
 // handle acts on one event of the decoder.

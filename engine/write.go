@@ -8,7 +8,7 @@ func (c *Conn) reply(op codec.Opcode, p []byte) error {
 	if c.phase != phaseOpen {
 		return ErrClosed
 	}
-	n := codec.HeaderSize(int64(len(p)), false) + len(p)
+	n := frameSize(p)
 	if c.out != nil && (c.out.size >= maxCorked || c.out.size+n > c.id.MaxQueue) {
 		c.flush() // what is corked may leave early; what the kernel doesn't take counts
 	}
@@ -20,12 +20,15 @@ func (c *Conn) reply(op codec.Opcode, p []byte) error {
 	return nil
 }
 
+// frameSize is how many bytes a frame with this payload takes in the queue.
+func frameSize(payload []byte) int {
+	return codec.HeaderSize(int64(len(payload)), false) + len(payload)
+}
+
 // addFrame queues a frame that no limit holds back. Loop-only.
 func (c *Conn) addFrame(op codec.Opcode, p []byte) {
-	o := c.outbox()
-	had := o.size
-	o.addFrame(&c.loop.mem, op, p)
-	c.intake.add(o.size - had)
+	c.intake.add(frameSize(p))
+	c.outbox().addFrame(&c.loop.mem, op, p)
 	c.markDirty()
 }
 
