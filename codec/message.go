@@ -212,7 +212,7 @@ func (d *Decoder) fragment(r *Rules, mem Memory, p []byte) (Event, error) {
 	if end && text && !m.text.Done() {
 		return Event{}, errTextNotUTF8
 	}
-	limit := r.MaxMessage
+	limit := r.maxWire(m.compressed)
 	if d.head.Fin {
 		limit = m.size
 	}

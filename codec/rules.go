@@ -13,8 +13,17 @@ const (
 type Rules struct {
 	Side       Side
 	Deflate    bool  // permessage-deflate was negotiated: RSV1 is allowed where RFC 7692 allows it
-	MaxMessage int64 // payload bytes of one message over all its frames, as they are on the wire; must be > 0
+	MaxMessage int64 // payload bytes of one message over all its frames, as they are on the wire; must be > 0; see maxWire
 	MaxFrames  int   // frames of one message; must be > 0
+}
+
+// maxWire is the most that a message may take on the wire. Compressed data that could not be compressed is a little
+// longer than what it stands for; a message within the limit must not be refused for that. Inflater has the limit itself.
+func (r *Rules) maxWire(compressed bool) int64 {
+	if compressed {
+		return r.MaxMessage + r.MaxMessage/1024 + 64
+	}
+	return r.MaxMessage
 }
 
 // check holds the rules that need the connection, for a header that ParseHeader accepted. open is the message that the
@@ -44,7 +53,7 @@ func (r *Rules) check(h *Header, open *message) error {
 	case h.Op != OpContinuation && open.isOpen():
 		return errMessageOpen
 	// §10.4: limits on frames and on messages put together from frames
-	case h.Length > r.MaxMessage-open.size:
+	case h.Length > r.maxWire(open.compressed || h.RSV == RSV1)-open.size:
 		return errTooBig
 	case open.frames >= r.MaxFrames:
 		return errTooManyFrames
