@@ -2,13 +2,17 @@ package engine
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/tls"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -121,6 +125,116 @@ func TestIdleConnectionMemory(t *testing.T) {
 	}
 }
 
+// deflateBudgets are the heap that an idle connection with compression may take, in
+// bytes, everything included, after a message of more than its windows has gone both
+// ways.
+var deflateBudgets = []struct {
+	mode   string
+	z      Compression
+	conns  int
+	budget float64
+}{
+	{"a/the default", Compression{}, 10_000, 2560},
+	{"b/ClientBits=12", Compression{ClientBits: 12}, 10_000, 6 << 10},
+	{"c/NoHistory", Compression{History: NoHistory}, 10_000, 1 << 10},
+	{"d/FullHistory", Compression{History: FullHistory, ClientBits: 15}, 20, 1500 << 10},
+}
+
+func TestIdleDeflateConnectionMemory(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector changes the size of everything")
+	}
+	for _, b := range deflateBudgets {
+		t.Run(b.mode, func(t *testing.T) {
+			n := min(b.conns, descriptorLimit()-2000)
+			if n < min(b.conns, 1000) {
+				t.Skipf("RLIMIT_NOFILE is %d: too few connections to measure one", descriptorLimit())
+			}
+			z := b.z
+			srv := startServer(t, Config{Network: "tcp4", Loops: 1, MaxConns: 1 << 20}, func(s *Server) {
+				s.Handle("/echo", Endpoint{Handler: echoHandler, Compression: &z})
+			})
+			hangUpFirst := startIdlers(t, srv, min(n, 1000)) // what the loop and gnet have once, whoever comes
+			defer hangUpFirst()
+			before := heapInUse()
+			hangUp := startIdlers(t, srv, n)
+			defer hangUp()
+			perConn := float64(heapInUse()-before) / float64(n)
+			t.Logf("%d idle connections: %.0f bytes of heap each", n, perConn)
+			if perConn > b.budget {
+				t.Errorf("an idle connection takes %.0f bytes of heap, the budget is %.0f", perConn, b.budget)
+			}
+		})
+	}
+}
+
+// deflateAllocations are how often an echo of a compressed message may allocate. Level
+// 0 of the library, which serves mode (a), makes one slice for history and message.
+var deflateAllocations = []struct {
+	mode  string
+	z     Compression
+	offer string
+	most  float64
+}{
+	{"a/the default", Compression{}, "permessage-deflate; client_max_window_bits", 1.05},
+	{"b/ClientBits=12", Compression{ClientBits: 12}, "permessage-deflate; client_max_window_bits", 1.05},
+	{"c/NoHistory", Compression{History: NoHistory}, "permessage-deflate", 0.05},
+	{"d/FullHistory", Compression{History: FullHistory, ClientBits: 15}, "permessage-deflate", 0.05},
+}
+
+func TestDeflateEchoAllocations(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector allocates")
+	}
+	for _, a := range deflateAllocations {
+		for _, size := range []int{200, 1 << 10, 16 << 10} {
+			t.Run(fmt.Sprintf("%s/%d", a.mode, size), func(t *testing.T) {
+				z := a.z
+				srv := startServer(t, Config{Loops: 1}, func(s *Server) {
+					s.Handle("/echo", Endpoint{Handler: echoHandler, Compression: &z})
+				})
+				c, _ := dialDeflate(t, srv, "/echo", a.offer)
+				plain := bytes.Repeat([]byte("a tick, and another one; "), size/25+1)[:size]
+				frame := compressedFrame(codec.OpText, newDeflateClient(t, "client_no_context_takeover").deflate(plain))
+				buf := make([]byte, 64<<10)
+				turn := func() {
+					if _, err := c.Write(frame); err != nil {
+						t.Fatal(err)
+					}
+					for got := 0; ; { // one frame, read without allocating
+						n, err := c.r.Read(buf[got:])
+						if err != nil {
+							t.Fatal(err)
+						}
+						got += n
+						if h, at, err := codec.ParseHeader(buf[:got]); err != nil || at > 0 && int64(got-at) >= h.Length {
+							if err != nil || h.RSV != codec.RSV1 {
+								t.Fatalf("it came back as %+v, %v", h, err)
+							}
+							return
+						}
+					}
+				}
+				for range 200 {
+					turn()
+				}
+				const messages = 2000
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				for range messages {
+					turn()
+				}
+				runtime.ReadMemStats(&after)
+				per := float64(after.Mallocs-before.Mallocs) / messages
+				t.Logf("%.3f allocations of %.0f bytes in all per echoed message", per, float64(after.TotalAlloc-before.TotalAlloc)/messages)
+				if per > a.most {
+					t.Errorf("%.3f allocations per echoed message, want %.2f", per, a.most)
+				}
+			})
+		}
+	}
+}
+
 func heapInUse() int64 {
 	runtime.GC()
 	runtime.GC() // what finalizers and pools have held on to
@@ -146,7 +260,14 @@ const idlersEnv = "HEADRACE_TEST_IDLERS"
 func startIdlers(t *testing.T, srv *Server, n int) (hangUp func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d", idlersEnv, srv.Addr(), n))
+	scheme := "ws"
+	if srv.cfg.TLS != nil {
+		scheme = "wss"
+	}
+	if ep := srv.endpoints["/echo"]; ep.Compression != nil {
+		scheme = "ws+deflate"
+	}
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %d", idlersEnv, scheme, srv.Addr(), n))
 	cmd.Stderr = os.Stderr
 	stdin, err1 := cmd.StdinPipe()
 	stdout, err2 := cmd.StdoutPipe()
@@ -170,11 +291,21 @@ func startIdlers(t *testing.T, srv *Server, n int) (hangUp func()) {
 
 // runIdlers is the other process. It ends when its standard input does.
 func runIdlers(spec string) int {
-	addr, count, _ := strings.Cut(spec, " ")
-	n, _ := strconv.Atoi(count)
+	var scheme, addr string
+	var n int
+	_, _ = fmt.Sscan(spec, &scheme, &addr, &n)
 	conns := make([]*testClient, 0, n)
 	for range n {
-		c, err := dial(addr, "/echo")
+		var c *testClient
+		var err error
+		switch scheme {
+		case "wss":
+			c, err = dialTLS(addr, "/echo", &tls.Config{InsecureSkipVerify: true})
+		case "ws+deflate":
+			c, err = dialIdleDeflate(addr)
+		default:
+			c, err = dial(addr, "/echo")
+		}
 		if err == nil {
 			err = c.echo(codec.OpText, "hello")
 		}
@@ -192,3 +323,26 @@ func runIdlers(spec string) int {
 	}
 	return 0
 }
+
+// dialIdleDeflate connects with compression, and has a message echoed that is longer
+// than every window.
+func dialIdleDeflate(addr string) (*testClient, error) {
+	c, answers, err := shakeDeflate(addr, "/echo", "permessage-deflate; client_max_window_bits")
+	if err != nil || len(answers) != 1 {
+		return nil, fmt.Errorf("answers %q: %w", answers, err)
+	}
+	_ = c.SetDeadline(time.Time{})
+	if _, err := c.Write(idleDeflateFrame()); err != nil {
+		return nil, err
+	}
+	first, _, err := c.recvFirst()
+	if err == nil && first&0x40 == 0 {
+		err = fmt.Errorf("the echo begins with %#x", first)
+	}
+	return c, err
+}
+
+var idleDeflateFrame = sync.OnceValue(func() []byte {
+	plain := bytes.Repeat([]byte("all that a window holds; "), 40<<10/25)
+	return compressedFrame(codec.OpText, newDeflateClient(nil, "client_no_context_takeover").deflate(plain))
+})

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"time"
@@ -22,7 +23,7 @@ type CloseInfo struct {
 	Clean bool
 	// Err is what went wrong, nil after an end that somebody wanted: a
 	// *codec.ProtocolError of the peer, a *PanicError, ErrSlowPeer, ErrStalled,
-	// ErrNoPong, ErrShutdown, ErrCloseTimeout, io.ErrUnexpectedEOF (the peer
+	// ErrNoPong, ErrIdle, ErrMaxAge, ErrShutdown, ErrCloseTimeout, io.ErrUnexpectedEOF (the peer
 	// hung up), or an error of the network.
 	Err error
 }
@@ -60,8 +61,9 @@ func (i Initiator) String() string {
 
 // startClose begins the closing handshake from our side.
 func (c *Conn) startClose(info CloseInfo) {
+	c.commitAll() // what waits was accepted before
 	info.Reason = c.addClose(info.Code, info.Reason)
-	c.end = &info
+	c.setEnd(&info)
 	c.intake.close()
 	c.phase = phaseClosing
 	c.loop.setDeadline(c, c.loop.server.cfg.CloseTimeout)
@@ -73,10 +75,11 @@ func (c *Conn) peerClosed(payload []byte) {
 	c.loop.drainInbox() // what was accepted for sending goes before our Close frame
 	if c.phase == phaseOpen {
 		code, reason, _ := codec.ParseClose(payload)
-		c.end = &CloseInfo{Code: code, Reason: string(reason), Initiator: Remote}
+		c.setEnd(&CloseInfo{Code: code, Reason: string(reason), Initiator: Remote})
+		c.commitAll()
 		c.addClose(code, "")
 	}
-	c.end.Clean = true
+	c.end().Clean = true
 	c.drain()
 }
 
@@ -91,8 +94,8 @@ func (c *Conn) fail(err error) {
 			c.drain() // what follows cannot be understood, their Close frame included
 		}
 	case phaseClosing:
-		if c.end.Err == nil { // else what began the end is the better answer
-			c.end.Err = err
+		if end := c.end(); end.Err == nil { // else what began the end is the better answer
+			end.Err = err
 		}
 		c.drain()
 	case phaseHandshake, phaseDraining, phaseDoomed, phaseEnded:
@@ -128,17 +131,34 @@ func (c *Conn) hangUp(err error) {
 	if c.phase >= phaseDoomed {
 		return
 	}
-	if c.end == nil {
-		c.end = &CloseInfo{Code: codec.CloseAbnormal, Initiator: Remote, Err: abnormal(err)}
-	} else if c.out != nil { // the Close frame is still here
-		c.end.Clean = false
-	}
-	if !c.end.Clean && c.end.Err == nil {
-		c.end.Err = abnormal(err)
+	switch end := c.end(); {
+	case end == nil:
+		c.setEnd(&CloseInfo{Code: codec.CloseAbnormal, Initiator: Remote, Err: abnormal(err)})
+	case c.out != nil: // the Close frame is still here
+		end.Clean = false
+		fallthrough
+	case !end.Clean:
+		end.Err = cmp.Or(end.Err, abnormal(err))
 	}
 	c.phase = phaseDoomed
 	c.intake.close()
 	c.loop.doomed = append(c.loop.doomed, c)
+}
+
+// breakOff ends a connection whose peer cannot be understood any more, not even
+// its Close frame, and cannot be told so.
+func (c *Conn) breakOff(err error) {
+	switch c.phase {
+	case phaseHandshake, phaseOpen, phaseClosing:
+	case phaseDraining, phaseDoomed, phaseEnded:
+		return
+	}
+	if end := c.end(); end == nil {
+		c.setEnd(&CloseInfo{Code: codec.CloseAbnormal, Initiator: Remote, Err: err})
+	} else {
+		end.Err = cmp.Or(end.Err, err)
+	}
+	c.drain()
 }
 
 // expired is called at the connection's deadline.
@@ -162,7 +182,7 @@ func (c *Conn) expired() {
 func (c *Conn) watchProgress() {
 	switch {
 	case c.phase != phaseOpen: // the handshake and the end have deadlines of their own
-	case c.in != nil || c.flags&flagWatching != 0:
+	case c.flags&flagWatching != 0 || c.in != nil && !c.isPaused():
 		c.loop.setDeadline(c, c.loop.server.cfg.StallTimeout)
 	default:
 		c.clearDeadline()
@@ -182,57 +202,51 @@ func (c *Conn) abandon(r *refusal) {
 
 const silentLinger = 250 * time.Millisecond
 
-// overflow ends a connection whose queue has no room for a message. It is safe
-// from any goroutine.
-func (c *Conn) overflow() {
-	if c.intake.close() {
-		c.loop.push(item{run: func(*loop) { c.fail(ErrSlowPeer) }})
-	}
-}
-
 // closed handles the end of the socket, whoever brought it about.
 func (c *Conn) closed(err error) {
 	if c.phase == phaseEnded {
 		return
 	}
-	if c.end != nil && c.out != nil { // the Close frame is still here
-		c.end.Clean = false
+	end := c.end()
+	if end != nil && c.out != nil { // the Close frame is still here
+		end.Clean = false
 	}
-	if c.end == nil || !c.end.Clean && c.end.Err == nil {
-		c.noteBreak(err)
+	if end == nil || !end.Clean && end.Err == nil {
+		end = c.noteBreak(err)
 	}
 	c.phase = phaseEnded
 	c.intake.close()
 	c.clearDeadline()
 	c.beat = 0
+	c.flags &^= flagLimited
 	c.dropInbound()
-	if c.out != nil {
-		c.intake.add(c.out.answer - c.out.size)
-		c.loop.freeOutbox(c.out)
-		c.out = nil
-	}
+	c.dropOutbox()
+	c.dropDeflation()
 	c.loop.forget(c)
 	c.ref = nil      // a Conn may be kept for ever; the socket's memory must not be
 	if c.id != nil { // OnOpen was called
-		c.callClose(*c.end)
+		c.callClose(*end)
 	}
 }
 
 // noteBreak records an end that no Close frame, or only ours, has announced.
-func (c *Conn) noteBreak(err error) {
+func (c *Conn) noteBreak(err error) *CloseInfo {
 	if err == nil { // the loop itself was stopped
 		err = ErrShutdown
 	}
-	if c.end == nil {
-		c.end = &CloseInfo{Code: codec.CloseAbnormal, Initiator: Remote}
+	end := c.end()
+	if end == nil {
+		end = &CloseInfo{Code: codec.CloseAbnormal, Initiator: Remote}
 		if errors.Is(err, ErrShutdown) {
-			c.end.Initiator = Local
+			end.Initiator = Local
 		}
+		c.setEnd(end)
 	}
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	c.end.Err = err
+	end.Err = err
+	return end
 }
 
 // dropInbound lets go of a handshake or a message in progress.

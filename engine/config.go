@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,13 +17,28 @@ import (
 // Config are the settings of a Server. The zero value serves on all addresses,
 // port 8080.
 type Config struct {
-	// Addr is the address to listen on, "host:port". Empty means ":8080". Port 0
-	// takes a free one; Server.Addr tells which.
+	// Addr is the address to listen on, "host:port". Port 0 takes a free one;
+	// Server.Addr tells which. Empty means ":8080", or none where Listeners names
+	// others.
 	Addr string
 
 	// Network is "tcp", "tcp4" or "tcp6". Empty means "tcp": both, where the
 	// host in Addr allows it. "tcp4" costs 30 bytes less per connection.
 	Network string
+
+	// TLS makes Addr speak TLS: wss and https. It needs a certificate (see
+	// LoadCertificate). New takes a copy, in which zero means TLS 1.2 at least,
+	// and HTTP/1.1 by ALPN. Nil means plain.
+	TLS *tls.Config
+
+	// Listeners are more addresses to listen on. All serve the same endpoints, on
+	// the same loops.
+	Listeners []Listener
+
+	// MaxTLSHandshakes is how many TLS handshakes may be under way at once, each
+	// with about 30 KB of memory. One more is refused with an alert. Zero means
+	// 1024.
+	MaxTLSHandshakes int
 
 	// Loops is the number of event loops. Zero means one per processor that Go
 	// may use (GOMAXPROCS), less one where there are several. Keep it below
@@ -64,11 +81,25 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// Listener is one address that a Server listens on.
+type Listener struct {
+	Network string      // as Config.Network
+	Addr    string      // host:port; port 0 takes a free one
+	TLS     *tls.Config // as Config.TLS
+}
+
 // withDefaults gives c with its zero fields filled, or an error that names what
 // cannot be.
 func (c Config) withDefaults() (Config, error) {
-	setDefault(&c.Addr, ":8080")
+	c.Listeners = slices.Clone(c.Listeners)
+	if c.Addr == "" && len(c.Listeners) == 0 {
+		c.Addr = ":8080"
+	}
 	setDefault(&c.Network, "tcp")
+	for i := range c.Listeners {
+		setDefault(&c.Listeners[i].Network, "tcp")
+	}
+	setDefault(&c.MaxTLSHandshakes, 1024)
 	setDefault(&c.Loops, max(1, runtime.GOMAXPROCS(0)-1))
 	setDefault(&c.MaxConns, defaultMaxConns())
 	setDefault(&c.HandshakeTimeout, 10*time.Second)
@@ -84,16 +115,13 @@ func (c Config) withDefaults() (Config, error) {
 func (c Config) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	switch c.Network {
-	case "tcp", "tcp4", "tcp6":
-	default:
-		bad("Network is %q: it must be tcp, tcp4 or tcp6", c.Network)
+	if c.Addr != "" {
+		Listener{c.Network, c.Addr, c.TLS}.validate("", bad)
+	} else if c.TLS != nil {
+		bad("TLS is for Addr, which is empty")
 	}
-	if _, err := net.ResolveTCPAddr(c.Network, c.Addr); err != nil {
-		bad("Addr is %q: %w", c.Addr, err)
-	}
-	if strings.ContainsAny(c.Addr, "/?#") {
-		bad("Addr is %q: it must be host:port", c.Addr)
+	for i, l := range c.Listeners {
+		l.validate(fmt.Sprintf("Listeners[%d].", i), bad)
 	}
 	if c.Loops < 1 || c.Loops > maxLoops {
 		bad("Loops is %d: it must be between 1 and %d", c.Loops, maxLoops)
@@ -103,6 +131,7 @@ func (c Config) validate() error {
 		n    int64
 	}{
 		{"MaxConns", int64(c.MaxConns)},
+		{"MaxTLSHandshakes", int64(c.MaxTLSHandshakes)},
 		{"HandshakeTimeout", int64(c.HandshakeTimeout)},
 		{"StallTimeout", int64(c.StallTimeout)},
 		{"CloseTimeout", int64(c.CloseTimeout)},
@@ -123,6 +152,41 @@ func (c Config) validate() error {
 		return fmt.Errorf("engine: config: %w", errors.Join(errs...))
 	}
 	return nil
+}
+
+// validate reports what cannot be. field is what stands before a setting's name.
+func (l Listener) validate(field string, bad func(format string, args ...any)) {
+	switch l.Network {
+	case "tcp", "tcp4", "tcp6":
+	default:
+		bad("%sNetwork is %q: it must be tcp, tcp4 or tcp6", field, l.Network)
+		return
+	}
+	if _, err := net.ResolveTCPAddr(l.Network, l.Addr); err != nil {
+		bad("%sAddr is %q: %w", field, l.Addr, err)
+	} else if l.Addr == "" || strings.ContainsAny(l.Addr, "/?#") {
+		bad("%sAddr is %q: it must be host:port", field, l.Addr)
+	}
+	if t := l.TLS; t != nil && len(t.Certificates) == 0 && t.GetCertificate == nil && t.GetConfigForClient == nil {
+		bad("%sTLS has no certificate: set Certificates, GetCertificate or GetConfigForClient", field)
+	}
+}
+
+// listeners are all addresses, Addr first.
+func (c Config) listeners() []Listener {
+	if c.Addr == "" {
+		return c.Listeners
+	}
+	return append([]Listener{{c.Network, c.Addr, c.TLS}}, c.Listeners...)
+}
+
+// addresses names all addresses, for an error.
+func (c Config) addresses() string {
+	var all []string
+	for _, l := range c.listeners() {
+		all = append(all, l.Addr)
+	}
+	return strings.Join(all, ", ")
 }
 
 // setDefault fills a field that was left zero.

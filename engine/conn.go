@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -13,7 +14,7 @@ import (
 // comment for which goroutine may call what. It may be kept for ever.
 //
 // Size budget: 112 bytes, because a million of them exist. What only a busy
-// connection needs stands behind in and out.
+// connection needs stands behind in and out, and what only some have behind more.
 type Conn struct {
 	// immutable after the handshake
 	loop   *loop
@@ -22,9 +23,8 @@ type Conn struct {
 	id     *identity
 
 	// loop-only
-	in       *inbound   // while a handshake or a frame is cut, or reading is paused
-	out      *outbox    // while something waits for the socket
-	end      *CloseInfo // once the end has begun
+	in       *inbound // while a handshake or a frame is cut, or reading is paused
+	out      *outbox  // while something waits for the socket
 	user     any
 	slot     uint32 // index in loop.conns
 	deadline uint32 // tick of the timing wheel, while flagArmed
@@ -37,6 +37,7 @@ type Conn struct {
 
 	// any goroutine
 	intake intake
+	more   atomic.Pointer[extras]
 }
 
 // phase is where a connection is in its life.
@@ -54,26 +55,35 @@ const (
 type connFlags uint16
 
 const (
-	flagWatching connFlags = 1 << iota // the socket is full; Writable will come
-	flagFinSent                        // our half of the stream has ended
-	flagPlace                          // counts against Config.MaxConns
-	flagTimed                          // stands in the wheel
-	flagArmed                          // deadline counts
-	flagDirty                          // flush will be called at the end of the turn
-	flagHeard                          // something has come since the last heartbeat
-	flagAsked                          // a heartbeat's ping is not answered
-	flagPaused                         // the socket is not read: too much waits for the peer
+	flagWatching  connFlags = 1 << iota // the socket is full; Writable will come
+	flagFinSent                         // our half of the stream has ended
+	flagPlace                           // counts against Config.MaxConns
+	flagTimed                           // stands in the wheel
+	flagArmed                           // deadline counts
+	flagDirty                           // flush will be called at the end of the turn
+	flagHeard                           // something has come since the last heartbeat
+	flagAsked                           // a heartbeat's ping is not answered
+	flagFullPause                       // the socket is not read: too much waits for the peer
+	flagUserPause                       // it is not read: PauseRead
+	flagWorkPause                       // it is not read: the workers are behind
+	flagResume                          // a reason not to read has gone
+	flagHigh                            // more than HighWater has waited; OnDrain will be called
+	flagLimited                         // extras.limit counts
 )
 
 // Reply queues a message, to be written with everything else of this turn in
 // one write. op is Text or Binary; Text should be valid UTF-8. It does not
-// retain p. Loop-only.
+// retain p. Loop-only. With Endpoint.Workers it does what Send does.
 //
-// It returns ErrClosed after the end or after Close, and ErrSlowPeer when the
-// queue is full; then the connection is being closed with 1013.
+// It returns ErrClosed after the end or after Close. When the queue is full it
+// returns ErrSlowPeer, and the connection is being closed with 1013, or ErrDropped,
+// as Endpoint.WhenFull says.
 func (c *Conn) Reply(op Op, p []byte) error {
 	if !op.IsData() {
 		return ErrBadOp
+	}
+	if c.jobs() != nil {
+		return c.sendFrom(op, p, 0)
 	}
 	return c.reply(op, p)
 }
@@ -81,13 +91,26 @@ func (c *Conn) Reply(op Op, p []byte) error {
 // Send queues a message, to be written soon. op is Text or Binary; Text should
 // be valid UTF-8. It does not retain p. Safe from any goroutine.
 //
-// It returns ErrClosed after the end or after Close, and ErrSlowPeer when the
-// queue is full; then the connection is being closed with 1013.
+// It returns ErrClosed after the end or after Close. When the queue is full it
+// returns ErrSlowPeer, and the connection is being closed with 1013, or ErrDropped,
+// as Endpoint.WhenFull says.
 func (c *Conn) Send(op Op, p []byte) error {
 	if !op.IsData() {
 		return ErrBadOp
 	}
-	return c.sendFrom(op, p)
+	return c.sendFrom(op, p, 0)
+}
+
+// SendWithin is Send for a message that is worth nothing later: it is dropped, and
+// counted, unless its turn to leave comes within d. Where the socket takes
+// everything that is at once. Where it doesn't, at most 64 KB, or a quarter of
+// MaxQueue, and what the kernel holds still stand before a message whose turn has
+// come. Safe from any goroutine.
+func (c *Conn) SendWithin(d time.Duration, op Op, p []byte) error {
+	if !op.IsData() {
+		return ErrBadOp
+	}
+	return c.sendFrom(op, p, c.dueIn(d))
 }
 
 // Ping queues a ping with at most 125 bytes. A handler with OnPong hears of the
@@ -96,7 +119,7 @@ func (c *Conn) Ping(p []byte) error {
 	if len(p) > codec.MaxControlPayload {
 		return ErrControlTooLong
 	}
-	return c.sendFrom(codec.OpPing, p)
+	return c.sendFrom(codec.OpPing, p, 0)
 }
 
 // Close begins the closing handshake, behind everything that was accepted for
@@ -112,6 +135,7 @@ func (c *Conn) Close(code CloseCode, reason string) error {
 	if !code.MaySend() && code != codec.CloseNoStatus || !utf8.ValidString(reason) {
 		return ErrBadClose
 	}
+	c.deafen()
 	if !c.intake.close() {
 		return ErrClosed
 	}
@@ -132,9 +156,40 @@ func (c *Conn) Subprotocol() string { return c.id.subprotocol }
 // kernel. Safe from any goroutine.
 func (c *Conn) Buffered() int { return c.intake.bytes() }
 
+// Dropped is how many messages for this connection were dropped: for want of room
+// (Endpoint.WhenFull), or because they would have come too late (SendWithin). Safe
+// from any goroutine.
+func (c *Conn) Dropped() int {
+	if x := c.more.Load(); x != nil {
+		return int(x.dropped.Load())
+	}
+	return 0
+}
+
+// PauseRead stops reading from the peer: no message is delivered after the
+// callback that calls it, or soon after another goroutine has, until ResumeRead.
+// What the peer sends waits in the kernel, then with the peer. Its pings are not
+// answered and ours are not sent meanwhile, and the end of its half of the stream
+// is not seen. Close ends the pause. Safe from any goroutine.
+func (c *Conn) PauseRead() {
+	c.hold(true)
+	c.loop.push(item{run: func(*loop) { c.pauseFor(flagUserPause) }})
+}
+
+// ResumeRead ends a PauseRead. Safe from any goroutine.
+func (c *Conn) ResumeRead() {
+	c.hold(false)
+	c.loop.push(item{run: func(*loop) { c.resumeFor(flagUserPause) }})
+}
+
 // RTT is the round-trip time of the last heartbeat that was answered
 // (Endpoint.PingInterval), 0 before. Loop-only.
-func (c *Conn) RTT() time.Duration { return c.rtt.duration() }
+func (c *Conn) RTT() time.Duration {
+	if j := c.jobs(); j != nil {
+		return rtt(j.rtt.Load()).duration()
+	}
+	return c.rtt.duration()
+}
 
 // User is what SetUser or Request.SetUser has stored. Loop-only; when it is set
 // once, in Admit or OnOpen, it may be read from any goroutine that has got the
@@ -147,7 +202,7 @@ func (c *Conn) SetUser(v any) { c.user = v }
 // Request is the opening handshake's request, during OnOpen; nil at any other
 // time. Loop-only.
 func (c *Conn) Request() *Request {
-	if r := &c.loop.request; r.conn == c {
+	if r := &c.loop.request; c.jobs() == nil && r.conn == c { // on a worker it is over
 		return r
 	}
 	return nil

@@ -10,15 +10,37 @@
 // A connection belongs to one loop for its whole life. All callbacks of its
 // Handler run on that loop, in order, never two at once; what a handler keeps
 // per connection needs no lock. A callback must not block: while it runs, the
-// loop's other connections wait.
+// loop's other connections wait. Where it has to, see Handlers that block.
 //
 // Every method of Conn says one of two things:
 //
-//   - loop-only: call it from a callback of a connection of the same loop;
+//   - loop-only: call it from a callback of that connection, or of another one of the
+//     same loop if neither's endpoint has Workers;
 //   - safe from any goroutine.
 //
 // A *Conn may be kept for ever. After the connection's end its methods return
 // ErrClosed; they never reach another connection.
+//
+// # Handlers that block
+//
+// With Endpoint.Workers the callbacks of an endpoint run on a pool of at most so
+// many goroutines instead of the loop, and may block: one that does holds up its own
+// connection, and the others of its endpoint only when no worker is left. They still
+// run in order for each connection, never two at once, with OnClose last. OnOpen,
+// OnFull and Admit stay on the loop: they must not block, and OnFull, which may come
+// during another callback, must leave alone what belongs to the connection's
+// callbacks, such as Conn.User.
+//
+// Messages are copied for the workers. A connection for which more than 256 callbacks,
+// or 256 KiB of payloads, wait is not read from until a quarter is left, and while more
+// than Endpoint.HighWater waits for the peer, or PauseRead holds, none of its messages
+// is delivered, as on the loop. What has been received when a connection ends is still
+// delivered, before OnClose; only after Conn.Close or a panic it is not. Conn.Reply does
+// what Conn.Send does.
+//
+// The end of a server waits for the callbacks that run, as long as
+// Config.ShutdownTimeout or the context of Shutdown lets it. One that never returns is
+// left behind, and the error says so.
 //
 // # Bytes
 //
@@ -33,11 +55,49 @@
 // Conn.Reply is loop-only: the frames of one turn leave in one write(2).
 // Conn.Send is safe from any goroutine. Both join the same queue, in the order
 // in which one goroutine has called them. What a call has accepted is delivered,
-// or the connection ends with a code that says why. The queue of a connection
-// has a limit (Endpoint.MaxQueue). While half of it waits for the peer, the peer is
-// not read from and its messages are not delivered, so a flood of questions cannot
-// pile up answers. A message that doesn't fit, such as one of a feed that goes on
-// whether or not the peer reads, closes the connection with 1013.
+// or the connection ends with a code that says why, or it is dropped by a policy
+// that the endpoint has chosen, and counted.
+//
+// # Slow readers
+//
+// The queue of a connection has a limit (Endpoint.MaxQueue) and two marks in it.
+// While more than Endpoint.HighWater waits for the peer, the peer is not read from
+// and its messages are not delivered, so a flood of questions cannot pile up
+// answers. When no more than Endpoint.LowWater is left, reading goes on, and a
+// handler with OnDrain hears of it: who produces for that peer, and has looked at
+// Conn.Buffered, may go on too.
+//
+// Endpoint.WhenFull says what becomes of a message that doesn't fit: the connection
+// is closed with 1013 (CloseSlow, the default), the message is dropped (DropNewest),
+// the messages that have waited longest are (DropOldest), or the handler's OnFull
+// chooses. Conn.SendWithin gives one message a time after which it is not worth
+// sending. Only whole messages are dropped, none that has begun to leave, and each
+// is counted (Conn.Dropped). Compression happens when a message leaves, so dropping
+// one never spoils the next.
+//
+// Conn.PauseRead and Conn.ResumeRead stop and go on reading for reasons of the
+// user's own.
+//
+// # Compression
+//
+// An endpoint with a Compression negotiates permessage-deflate (RFC 7692) with the
+// clients that offer it. What cannot be agreed on is declined, never a failed
+// handshake. Each connection costs, on top of an idle plain one: 1.1 KB with the
+// zero Compression; 1<<ClientBits bytes more where the client may refer to what it
+// has sent; about 1 MB with FullHistory; and 0.1 KB with neither. Compressors and
+// decompressors are shared by the connections of a loop, 1 to 9 MB for each. A
+// message is inflated under the limit of MaxMessage: a bomb is refused with 1009
+// having taken no more than that. Don't compress secrets together with what a
+// stranger may choose (see Compression).
+//
+// # TLS
+//
+// With Config.TLS an address speaks wss and https, and Config.Listeners adds others,
+// plain or not. Handshakes run on a few goroutines of their own, at most
+// Config.MaxTLSHandshakes at once; from then on the loop encrypts and decrypts. An
+// idle connection takes about 3 KB more than without. Request.TLS tells of the
+// client's certificate, in Admit and OnOpen. LoadCertificate reads a renewed
+// certificate without a restart.
 //
 // # Ends
 //
@@ -50,8 +110,10 @@
 // for Config.StallTimeout is closed with 1013 or 1008. A peer that is silent for
 // Endpoint.PingInterval is asked with a ping whether it is there, and closed with
 // 1011 when it sends nothing within Endpoint.PongTimeout. The pings of connections
-// that were made together are spread over the interval. Timers are slots of a
-// timing wheel per loop; there is no goroutine or runtime timer per connection.
+// that were made together are spread over the interval. Endpoint.IdleTimeout ends
+// connections without messages, and Endpoint.MaxAge old ones, spread likewise; both
+// are off by default and close with 1001. Timers are slots of a timing wheel per
+// loop; there is no goroutine or runtime timer per connection.
 //
 // A panic in a callback closes that connection with 1011 and is logged with its
 // stack.

@@ -16,6 +16,14 @@ type Endpoint struct {
 	// Handler gets the events of the connections.
 	Handler Handler
 
+	// Workers, if not zero, lets callbacks block: they run on a pool of at most so
+	// many goroutines, which only this endpoint has. The callbacks of one
+	// connection still run in order, never two at once. Messages are copied for
+	// them; while more than 256, or 256 KiB, of a connection wait for their turn,
+	// it is not read from. OnOpen, OnFull and Admit stay on the loop and must not
+	// block. Zero means that all callbacks run on the loop. At most 10000.
+	Workers int
+
 	// Origins are the origins whose web pages may connect besides those of the
 	// server itself: whole origins, such as "https://example.com", or "*" for
 	// all. The same origin always may: the host and port of the Origin header are
@@ -51,14 +59,40 @@ type Endpoint struct {
 	// the connection with 1008. Zero means 16384.
 	MaxFrames int
 
+	// IdleTimeout is how long a connection may be without a message in either
+	// direction. After that it is closed with 1001. It is for peers that are there
+	// but of no use; PingInterval finds those that are gone. Zero means no limit.
+	IdleTimeout time.Duration
+
+	// MaxAge is how old a connection may get. It is closed with 1001 after that
+	// time or up to a tenth earlier, at random, so that peers that came together
+	// don't come back together. It spreads peers over servers that were added
+	// later. Zero means no limit.
+	MaxAge time.Duration
+
 	// MaxQueue is how many bytes may wait for a peer that reads slowly. A
 	// message that finds the queue empty is always taken, so the bound is
-	// MaxQueue or one message, whichever is more. While half of it waits, or so
-	// much that an echo of MaxMessage would not fit, the peer is not read from,
-	// so answers to its messages don't overflow it. A message that doesn't fit
-	// all the same closes the connection with 1013. Zero means 1 MiB; at most
-	// 1 GiB.
+	// MaxQueue or one message, whichever is more. WhenFull says what becomes of a
+	// message that doesn't fit. Zero means 1 MiB; at most 1 GiB.
 	MaxQueue int
+
+	// WhenFull says what becomes of a message for which the queue has no room. Zero
+	// is CloseSlow: the connection is closed with 1013. With DropOldest and
+	// AskHandler up to twice MaxQueue and a message may wait until the loop comes to
+	// drop some; beyond that the newest is dropped. Whatever it is, a peer that takes nothing
+	// for Config.StallTimeout is closed with 1013.
+	WhenFull FullPolicy
+
+	// HighWater and LowWater are marks in the queue, in bytes. While more than
+	// HighWater waits, the peer is not read from, so answers to its messages don't
+	// overflow the queue; when no more than LowWater is left it is read again, and
+	// a handler with OnDrain is called. Zero means half of MaxQueue, or less where
+	// an echo of MaxMessage would not fit otherwise, and half of HighWater.
+	HighWater, LowWater int
+
+	// Compression, if not nil, offers permessage-deflate. Nil means that messages
+	// go as they are.
+	Compression *Compression
 }
 
 const (
@@ -69,13 +103,17 @@ const (
 // endpoint is an Endpoint made ready: checked, with its interfaces found.
 type endpoint struct {
 	Endpoint
-	path     string
-	rules    codec.Rules
-	onPing   PingHandler
-	onPong   PongHandler
-	plain    *identity
-	byOffer  map[string]*identity // by subprotocol
-	anywhere bool                 // Origins has "*"
+	path         string
+	rules        codec.Rules
+	deflateRules codec.Rules // with permessage-deflate
+	onPing       PingHandler
+	onPong       PongHandler
+	onDrain      DrainHandler
+	onFull       FullHandler
+	plain        *identity
+	byOffer      map[string]*identity // by subprotocol
+	anywhere     bool                 // Origins has "*"
+	workers      *workers             // nil without Workers
 }
 
 // identity is what many connections have in common. Connections share it, so
@@ -91,6 +129,12 @@ func newEndpoint(path string, e Endpoint) (*endpoint, error) {
 	setDefault(&e.MaxMessage, 1<<20)
 	setDefault(&e.MaxFrames, 16384)
 	setDefault(&e.MaxQueue, 1<<20)
+	setDefault(&e.HighWater, e.highWater())
+	setDefault(&e.LowWater, e.HighWater/2)
+	var err error
+	if e.Compression, err = e.Compression.withDefaults(); err != nil {
+		return nil, fmt.Errorf("engine: endpoint %q: %w", path, err)
+	}
 	if err := e.validate(path); err != nil {
 		return nil, fmt.Errorf("engine: endpoint %q: %w", path, err)
 	}
@@ -101,12 +145,17 @@ func newEndpoint(path string, e Endpoint) (*endpoint, error) {
 		rules:    codec.Rules{Side: codec.Server, MaxMessage: e.MaxMessage, MaxFrames: e.MaxFrames},
 		byOffer:  make(map[string]*identity, len(e.Subprotocols)),
 		anywhere: slices.Contains(e.Origins, "*"),
+		workers:  newWorkers(e.Workers),
 	}
 	for i, o := range ep.Origins {
 		ep.Origins[i] = canonicalOrigin(o)
 	}
 	ep.onPing, _ = e.Handler.(PingHandler)
+	ep.deflateRules = ep.rules
+	ep.deflateRules.Deflate = true
 	ep.onPong, _ = e.Handler.(PongHandler)
+	ep.onDrain, _ = e.Handler.(DrainHandler)
+	ep.onFull, _ = e.Handler.(FullHandler)
 	ep.plain = &identity{endpoint: ep}
 	for _, p := range e.Subprotocols {
 		ep.byOffer[p] = &identity{endpoint: ep, subprotocol: p}
@@ -120,12 +169,22 @@ func (e Endpoint) validate(path string) error {
 		return errors.New("the path must begin with / and have no query")
 	case e.Handler == nil:
 		return errors.New("Handler is nil")
+	case e.Workers < 0 || e.Workers > maxWorkers:
+		return fmt.Errorf("an endpoint has 0 to %d Workers, not %d", maxWorkers, e.Workers)
 	case e.PingInterval > maxHeartbeat || e.PongTimeout < 0 || e.PongTimeout > maxHeartbeat:
 		return fmt.Errorf("PingInterval and PongTimeout are at most %v, and PongTimeout is not negative", maxHeartbeat)
 	case e.MaxMessage < 0 || e.MaxFrames < 0:
 		return errors.New("MaxMessage and MaxFrames must not be negative")
 	case e.MaxQueue < 0 || e.MaxQueue > maxMaxQueue:
 		return fmt.Errorf("MaxQueue is %d: it must be between 0 and %d", e.MaxQueue, maxMaxQueue)
+	case e.LowWater < 0 || e.LowWater > e.HighWater || e.HighWater > e.MaxQueue:
+		return errors.New("LowWater is at most HighWater, and HighWater at most MaxQueue")
+	case e.IdleTimeout < 0 || e.IdleTimeout > maxLimit || e.MaxAge < 0 || e.MaxAge > maxLimit:
+		return fmt.Errorf("IdleTimeout and MaxAge are at most %v, and not negative", maxLimit)
+	case e.WhenFull > AskHandler:
+		return fmt.Errorf("WhenFull is %d: it must be CloseSlow, DropNewest, DropOldest or AskHandler", e.WhenFull)
+	case e.WhenFull == AskHandler && !implements[FullHandler](e.Handler):
+		return errors.New("WhenFull is AskHandler, but Handler has no OnFull")
 	}
 	for _, o := range e.Origins {
 		if o != "*" && !validOrigin(o) {
@@ -138,6 +197,18 @@ func (e Endpoint) validate(path string) error {
 		}
 	}
 	return nil
+}
+
+func implements[T any](h Handler) bool {
+	_, ok := h.(T)
+	return ok
+}
+
+// highWater is the default of HighWater: half of MaxQueue, or less, so that an echo
+// of the longest message still fits.
+func (e Endpoint) highWater() int {
+	room := int64(e.MaxQueue) - e.MaxMessage - codec.MaxHeaderSize
+	return int(max(0, min(room, int64(e.MaxQueue/2))))
 }
 
 // identify gives the shared identity for a subprotocol, or a new one for a

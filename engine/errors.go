@@ -17,6 +17,15 @@ var (
 	// (Endpoint.MaxQueue), or that the peer took no byte of it for
 	// Config.StallTimeout. The connection is closed with 1013.
 	ErrSlowPeer = errors.New("engine: peer reads too slowly, its queue is full")
+	// ErrDropped says that a message found no room in the connection's queue and was
+	// dropped, as Endpoint.WhenFull wants it. The connection lives.
+	ErrDropped = errors.New("engine: peer reads too slowly, the message was dropped")
+	// ErrIdle says that no message came or went for Endpoint.IdleTimeout. The
+	// connection is closed with 1001.
+	ErrIdle = errors.New("engine: no message for too long")
+	// ErrMaxAge says that the connection has reached Endpoint.MaxAge. It is closed
+	// with 1001.
+	ErrMaxAge = errors.New("engine: connection has reached its greatest age")
 	// ErrStalled says that the peer left a message unfinished and sent nothing
 	// for Config.StallTimeout. The connection is closed with 1008.
 	ErrStalled = errors.New("engine: peer does not finish its message")
@@ -60,6 +69,10 @@ func closeFor(err error) (codec.CloseCode, string) {
 		return codec.CloseInternalError, "internal error"
 	case errors.Is(err, ErrSlowPeer):
 		return codec.CloseTryAgainLater, "reading too slowly"
+	case errors.Is(err, ErrIdle):
+		return codec.CloseGoingAway, "no message for too long"
+	case errors.Is(err, ErrMaxAge):
+		return codec.CloseGoingAway, "connected for long enough; connect again"
 	case errors.Is(err, ErrNoPong):
 		return codec.CloseInternalError, "no answer to a ping"
 	case errors.Is(err, ErrStalled):

@@ -16,8 +16,9 @@ const (
 )
 
 // Handler gets the events of connections. All callbacks of one connection run
-// on its loop, in order, never two at once. They must not block. One Handler
-// serves many connections, on several loops at once.
+// on its loop, in order, never two at once. They must not block, unless
+// Endpoint.Workers has them run elsewhere. One Handler serves many connections, on
+// several loops at once.
 type Handler interface {
 	// OnOpen is called once, when the opening handshake is done. Conn.Request
 	// is readable in it.
@@ -72,45 +73,72 @@ func (h HandlerFuncs) OnClose(c *Conn, info CloseInfo) {
 }
 
 // The callbacks below run user code: a panic in it ends the connection, not the
-// server.
+// server. With Endpoint.Workers most are left to a worker (jobs.go).
 
 func (c *Conn) callOpen() {
+	defer c.startJobs()
 	defer c.recoverPanic("OnOpen")
 	c.id.Handler.OnOpen(c)
 }
 
 func (c *Conn) callMessage(op Op, p []byte) {
+	if c.hand(jobMessage, op, p) {
+		return
+	}
 	defer c.recoverPanic("OnMessage")
 	c.id.Handler.OnMessage(c, op, p)
 }
 
 func (c *Conn) callPing(p []byte) {
-	if c.id.onPing != nil {
-		defer c.recoverPanic("OnPing")
-		c.id.onPing.OnPing(c, p)
+	if c.id.onPing == nil || c.hand(jobPing, 0, p) {
+		return
 	}
+	defer c.recoverPanic("OnPing")
+	c.id.onPing.OnPing(c, p)
 }
 
 func (c *Conn) callPong(p []byte) {
-	if c.id.onPong != nil {
-		defer c.recoverPanic("OnPong")
-		c.id.onPong.OnPong(c, p)
+	if c.id.onPong == nil || c.hand(jobPong, 0, p) {
+		return
 	}
+	defer c.recoverPanic("OnPong")
+	c.id.onPong.OnPong(c, p)
+}
+
+func (c *Conn) callDrain() {
+	if c.id.onDrain == nil || c.hand(jobDrain, 0, nil) {
+		return
+	}
+	defer c.recoverPanic("OnDrain")
+	c.id.onDrain.OnDrain(c)
+}
+
+// callFull gives CloseSlow when the handler panics.
+func (c *Conn) callFull() (policy FullPolicy) {
+	defer c.recoverPanic("OnFull")
+	return c.id.onFull.OnFull(c)
 }
 
 func (c *Conn) callClose(info CloseInfo) {
+	if c.hand(jobClose, 0, nil) { // a worker finds info in c.end
+		return
+	}
 	defer c.recoverPanic("OnClose")
 	c.id.Handler.OnClose(c, info)
 }
 
-// recoverPanic is deferred around every callback.
+// recoverPanic is deferred around every callback on the loop.
 func (c *Conn) recoverPanic(callback string) {
 	p := recover()
 	if p == nil {
 		return
 	}
-	c.loop.server.cfg.Logger.Error("panic in a handler; its connection is closed",
-		"callback", callback, "path", c.id.path, "remote", c.remote, "panic", p, "stack", string(debug.Stack()))
+	c.logPanic(callback, p)
 	c.loop.drainInbox() // what was accepted for sending goes before the Close frame
 	c.fail(&PanicError{Value: p})
+}
+
+func (c *Conn) logPanic(callback string, p any) {
+	c.loop.server.cfg.Logger.Error("panic in a handler; its connection is closed",
+		"callback", callback, "path", c.id.path, "remote", c.remote, "panic", p, "stack", string(debug.Stack()))
 }

@@ -145,7 +145,7 @@ func (r *Request) checkOrigin(ep *endpoint) *refusal {
 		return nil
 	case n > 1:
 		return refuseField
-	case !ep.allows(string(origin), r.Host()):
+	case !ep.allows(string(origin), r.Host(), r.TLS() != nil):
 		return refuseOrigin
 	}
 	return nil
@@ -189,7 +189,8 @@ func (c *Conn) admit(ep *endpoint, r *Request) (bad *refusal) {
 
 // grant answers 101 and opens the connection.
 func (c *Conn) grant(ep *endpoint, r *Request, key []byte) {
-	answer, err := c.loop.upgrade.answer(key, r.subprotocol, r.header)
+	extensions := c.negotiate(ep, r)
+	answer, err := c.loop.upgrade.answer(key, r.subprotocol, extensions, r.header)
 	if err != nil {
 		c.loop.server.cfg.Logger.Error("the answer to a valid handshake could not be made", "err", err)
 		c.refuse(refusePanic)
@@ -201,5 +202,6 @@ func (c *Conn) grant(ep *endpoint, r *Request, key []byte) {
 	c.clearDeadline()
 	c.phase = phaseOpen
 	c.startHeartbeat()
+	c.startLimits()
 	c.callOpen()
 }

@@ -3,7 +3,6 @@ package engine
 import (
 	"encoding/binary"
 	"math/bits"
-	"math/rand/v2"
 	"time"
 
 	"github.com/headrace/headrace/codec"
@@ -17,7 +16,7 @@ import (
 // startHeartbeat is called when the connection opens.
 func (c *Conn) startHeartbeat() {
 	if every := c.id.PingInterval; every > 0 {
-		c.loop.setBeat(c, rand.N(every))
+		c.loop.setBeat(c, c.loop.server.random(every))
 	}
 }
 
@@ -26,7 +25,7 @@ func (c *Conn) heartbeat() {
 	switch {
 	case c.phase != phaseOpen:
 		return
-	case c.flags&flagHeard != 0 || c.out != nil: // what waits to be taken has a deadline of its own
+	case c.flags&flagHeard != 0 || c.out != nil || c.isPaused(): // what waits to be taken has a deadline of its own
 		c.flags &^= flagHeard | flagAsked
 		c.loop.setBeat(c, c.id.PingInterval)
 	case c.flags&flagAsked == 0:

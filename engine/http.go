@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -49,7 +50,8 @@ func newHTTPSide(s *Server, handler http.Handler) *httpSide {
 		quit:  make(chan struct{}),
 		moved: make(map[*movedConn]struct{}),
 		server: &http.Server{
-			Handler:           handler,
+			Handler:           withTLS(handler),
+			ConnContext:       movedContext,
 			ReadHeaderTimeout: s.cfg.HandshakeTimeout,
 			IdleTimeout:       httpIdleTimeout,
 			MaxHeaderBytes:    s.cfg.MaxHandshakeBytes,
@@ -60,15 +62,15 @@ func newHTTPSide(s *Server, handler http.Handler) *httpSide {
 
 // take duplicates the descriptor and queues it for net/http.
 func (h *httpSide) take(c *Conn, head, behind []byte) error {
-	f, err := c.loop.wire.Detach(c.socket())
+	secured := c.tls()
+	conn, err := c.loop.wire.Detach(c.socket())
 	if err != nil {
 		return err
 	}
-	conn, err := net.FileConn(f) // duplicates once more
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
+	moved := &movedConn{
+		Conn: conn, side: h, server: c.loop.server, tls: secured,
+		first: append(append([]byte(nil), head...), behind...),
 	}
-	moved := &movedConn{Conn: conn, side: h, server: c.loop.server, first: append(append([]byte(nil), head...), behind...)}
 	h.add(moved)
 	select {
 	case h.queue <- moved:
@@ -167,6 +169,7 @@ type movedConn struct {
 	net.Conn
 	side   *httpSide
 	server *Server
+	tls    *tls.ConnectionState // nil for a plain one
 	first  []byte
 	once   sync.Once
 }
@@ -194,6 +197,23 @@ func (m *movedConn) CloseWrite() error {
 		return half.CloseWrite()
 	}
 	return nil
+}
+
+// movedKey is where the context of a request has its movedConn.
+type movedKey struct{}
+
+func movedContext(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, movedKey{}, c)
+}
+
+// withTLS sets Request.TLS, which net/http does for its own TLS only.
+func withTLS(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if moved, ok := r.Context().Value(movedKey{}).(*movedConn); ok {
+			r.TLS = moved.tls
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // ReadFrom lets net/http send files without copying them.

@@ -3,8 +3,7 @@ package engine
 import (
 	"sync"
 	"sync/atomic"
-
-	"github.com/valyala/bytebufferpool"
+	"time"
 
 	"github.com/headrace/headrace/codec"
 )
@@ -23,10 +22,10 @@ type inbox struct {
 // item is one piece of work, in one of three shapes: a frame to send, a close,
 // or a function.
 type item struct {
-	conn  *Conn
-	frame *bytebufferpool.ByteBuffer // a whole frame for conn; the item owns it
-	close *CloseInfo                 // end conn like this
-	run   func(*loop)
+	conn    *Conn
+	waiting            // a frame for conn
+	close   *CloseInfo // end conn like this
+	run     func(*loop)
 }
 
 // push adds an item and wakes the loop if it would not look otherwise. It is
@@ -76,41 +75,39 @@ func (l *loop) deliver(it *item) {
 	case it.run != nil:
 		it.run(l)
 	case it.frame != nil:
-		it.conn.deliverFrame(it.frame)
+		it.conn.deliverFrame(it.waiting)
 	case it.close != nil && it.conn.phase == phaseOpen:
 		it.conn.startClose(*it.close)
 	}
 }
 
-// deliverFrame queues a frame that Send has accepted. It takes ownership of b.
-func (c *Conn) deliverFrame(b *bytebufferpool.ByteBuffer) {
-	if c.phase != phaseOpen {
-		// The connection ended between Send and here; OnClose says why.
-		c.intake.add(-len(b.B))
-		c.loop.mem.putFrame(b)
+// deliverFrame queues a frame that Send has accepted.
+func (c *Conn) deliverFrame(m waiting) {
+	switch {
+	case c.phase != phaseOpen: // it ended between Send and here; OnClose says why
+		c.release(len(m.frame.B))
+		c.loop.mem.putFrame(m.frame)
 		return
+	case m.due != 0 && c.loop.wire.Now() > m.due:
+		c.drop(m, &c.loop.server.drops.late)
+	case isData(m.frame.B) && c.holdsBack(m.due):
+		c.out.backlog.add(&c.loop.mem, m)
+	default:
+		c.commitFrame(m.frame)
 	}
-	c.outbox().link(&c.loop.mem, b)
 	c.markDirty()
 }
 
+// isData says whether a frame of ours is a message.
+func isData(frame []byte) bool { return codec.Opcode(frame[0] & 0x0F).IsData() }
+
 // sendFrom is the way of a frame from any goroutine to the connection's queue.
-func (c *Conn) sendFrom(op codec.Opcode, p []byte) error {
+func (c *Conn) sendFrom(op codec.Opcode, p []byte, due time.Duration) error {
 	if err := c.reserve(frameSize(p)); err != nil {
 		return err
 	}
 	b := c.loop.mem.getFrame()
 	b.B = codec.AppendFrame(b.B, op, p)
-	c.loop.push(item{conn: c, frame: b})
+	c.loop.push(item{conn: c, waiting: waiting{frame: b, due: due}})
 	return nil
-}
-
-// reserve takes n bytes of the queue's limit, or says why not. It is safe from
-// any goroutine.
-func (c *Conn) reserve(n int) error {
-	err := c.intake.reserve(n, c.id.MaxQueue)
-	if err == ErrSlowPeer { //nolint:errorlint // it comes from the line above
-		c.overflow()
-	}
-	return err
 }

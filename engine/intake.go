@@ -30,8 +30,9 @@ func (i *intake) reserve(n, limit int) error {
 	}
 }
 
-// add counts bytes that no limit holds back, and those that have left.
-func (i *intake) add(n int) { i.word.Add(int32(n)) }
+// add counts bytes that no limit holds back, and those that have left. It gives how
+// many there are then.
+func (i *intake) add(n int) int { return int(i.word.Add(int32(n)) &^ intakeClosed) }
 
 // bytes gives how many were accepted and have not left.
 func (i *intake) bytes() int { return int(i.word.Load() &^ intakeClosed) }

@@ -26,6 +26,7 @@ type loop struct {
 	reading   *Conn   // whose bytes are being decoded
 	turning   bool    // between enter and leave
 	wheel     wheel
+	flate     deflaters
 	scratch   *inbound   // the decoder that whole frames go through
 	inbounds  []*inbound // free ones
 	outboxes  []*outbox  // free ones
@@ -71,7 +72,7 @@ func newLoop(s *Server, w wire.Loop) *loop {
 }
 
 // Opened implements wire.Handler.
-func (l *loop) Opened(s wire.Socket, _, remote net.Addr) wire.Owner {
+func (l *loop) Opened(s wire.Socket, _ int, remote net.Addr) wire.Owner {
 	l.enter()
 	c := &Conn{loop: l, ref: s.Ref, fd: s.FD, remote: remote, slot: uint32(len(l.conns))}
 	l.conns = appendConn(l.conns, c)

@@ -15,6 +15,9 @@ func TestMain(m *testing.M) {
 	if addr := os.Getenv(idlersEnv); addr != "" {
 		os.Exit(runIdlers(addr))
 	}
+	if spec := os.Getenv(crowdEnv); spec != "" {
+		os.Exit(runCrowd(spec))
+	}
 	if os.Getenv(starvedEnv) != "" {
 		os.Exit(runStarved())
 	}
@@ -46,7 +49,7 @@ func ourGoroutines() string {
 	var ours []string
 	for stack := range strings.SplitSeq(all.String(), "\n\n") {
 		_, below, _ := strings.Cut(stack, "\n") // without the test's own line
-		if strings.Contains(below, "gnetwire") || strings.Contains(below, "gnet/v2.") {
+		if strings.Contains(below, "gnetwire") || strings.Contains(below, "tlswire") || strings.Contains(below, "gnet/v2.") || strings.Contains(below, "engine.(*workers)") {
 			ours = append(ours, stack)
 		}
 	}

@@ -6,18 +6,24 @@ import (
 	"strings"
 )
 
-// allows says whether a page of this origin may connect (RFC 6455 §10.2).
-func (e *endpoint) allows(origin, host string) bool {
-	return e.anywhere || sameOrigin(origin, host) || slices.Contains(e.Origins, canonicalOrigin(origin))
+// allows says whether a page of this origin may connect (RFC 6455 §10.2). secure
+// says that the connection speaks TLS.
+func (e *endpoint) allows(origin, host string, secure bool) bool {
+	return e.anywhere || sameOrigin(origin, host, secure) || slices.Contains(e.Origins, canonicalOrigin(origin))
 }
 
-// sameOrigin compares the origin's host and port with the Host header. The
-// scheme doesn't count: a proxy in front may end TLS.
-func sameOrigin(origin, host string) bool {
+// sameOrigin compares the origin's host and port with the Host header. Of the
+// scheme this counts: a page that came in the clear may be anybody's, so it is not
+// of the origin that we serve over TLS. Without TLS here, a proxy in front may
+// have ended it.
+func sameOrigin(origin, host string, secure bool) bool {
 	if !validOrigin(origin) {
 		return false
 	}
 	scheme, _, _ := strings.Cut(origin, "://")
+	if secure && strings.EqualFold(scheme, "http") {
+		return false
+	}
 	return canonicalOrigin(origin) == canonicalOrigin(scheme+"://"+host)
 }
 

@@ -38,10 +38,21 @@ func TestSameOrigin(t *testing.T) {
 		{"malformed-percent", "https://%zz", "%zz", false},
 	} {
 		t.Run("10.2/"+row.name, func(t *testing.T) {
-			if got := sameOrigin(row.origin, row.host); got != row.same {
+			if got := sameOrigin(row.origin, row.host, false); got != row.same {
 				t.Errorf("origin %q, host %q: %v, want %v", row.origin, row.host, got, row.same)
 			}
 		})
+	}
+}
+
+func TestSameOriginOverTLS(t *testing.T) {
+	for origin, want := range map[string]bool{
+		"https://h": true, "https://h:443": true, "app://h": true,
+		"http://h": false, "HTTP://h": false, "http://h:443": false, // anybody between may have written that page
+	} {
+		if got := sameOrigin(origin, "h", true); got != want {
+			t.Errorf("origin %q over TLS: %v, want %v", origin, got, want)
+		}
 	}
 }
 
@@ -90,7 +101,7 @@ func TestAllowsOrigin(t *testing.T) {
 		"null":                    false,
 		"*":                       false,
 	} {
-		if got := ep.allows(origin, "h"); got != want {
+		if got := ep.allows(origin, "h", false); got != want {
 			t.Errorf("%q: %v, want %v", origin, got, want)
 		}
 	}

@@ -14,6 +14,7 @@ type outbox struct {
 	sent     int // bytes of it that are sent
 	size     int // bytes that wait, in all segments
 	answer   int // of those, the handshake's answer, which doesn't count against the limit
+	backlog  backlog
 }
 
 // segment is a run of bytes, either in a buffer of the loop or in one that a
@@ -29,9 +30,13 @@ const (
 	linkSize    = 2 << 10  // from here on a sender's buffer is linked, not copied
 )
 
-// addFrame queues a frame. It does not retain payload.
-func (o *outbox) addFrame(mem *memory, op codec.Opcode, payload []byte) {
-	h := codec.Header{Fin: true, Op: op, Length: int64(len(payload))}
+// total is how many bytes wait, those included that may still be dropped.
+func (o *outbox) total() int { return o.size + o.backlog.size }
+
+// addFrame queues a frame; it fills in the header's length. It does not retain
+// payload.
+func (o *outbox) addFrame(mem *memory, h codec.Header, payload []byte) {
+	h.Length = int64(len(payload))
 	n := codec.HeaderSize(h.Length, false)
 	tail := o.tail(mem, n+len(payload), n)
 	tail.p = codec.AppendHeader(tail.p, h)
@@ -117,7 +122,13 @@ func (o *outbox) drop(mem *memory) {
 	for i := o.head; i < len(o.segments); i++ {
 		o.segments[i].release(mem)
 	}
-	*o = outbox{segments: o.segments[:0]}
+	for o.backlog.len() > 0 {
+		mem.putFrame(o.backlog.takeOldest().frame)
+	}
+	*o = outbox{segments: o.segments[:0], backlog: backlog{messages: o.backlog.messages[:0]}}
+	if cap(o.backlog.messages) > maxIdleBacklog {
+		o.backlog = backlog{}
+	}
 }
 
 func (s *segment) release(mem *memory) {

@@ -42,11 +42,15 @@ func (c *Conn) decode(p []byte) {
 	}
 	l.reading = c
 	for len(p) > 0 && c.listens() {
-		if c.isFull(len(p)) && c.pause(p) {
+		if c.mustWait(len(p)) {
+			c.keepRest(p)
 			in = c.in
 			break
 		}
-		ev, n, err := in.decoder.Next(&c.id.rules, &l.mem, p)
+		if !c.listens() { // a write has found the socket broken
+			break
+		}
+		ev, n, err := in.decoder.Next(c.rules(), &l.mem, p)
 		if err != nil {
 			l.drainInbox() // what was accepted for sending goes before the Close frame
 			c.fail(err)
@@ -79,6 +83,14 @@ func (c *Conn) keep(in *inbound) {
 	}
 }
 
+// rules are what the frames of the peer are held to.
+func (c *Conn) rules() *codec.Rules {
+	if c.deflation() != nil {
+		return &c.id.deflateRules
+	}
+	return &c.id.rules
+}
+
 // keepScratch makes the loop's shared inbound this connection's own.
 func (c *Conn) keepScratch() {
 	c.in = c.loop.scratch
@@ -90,20 +102,53 @@ func (c *Conn) handle(ev codec.Event) {
 	switch ev.Op {
 	case codec.OpText, codec.OpBinary:
 		if c.accepts() {
-			c.callMessage(ev.Op, ev.Payload)
+			c.message(ev)
 		}
 	case codec.OpPing:
-		if c.accepts() && c.reply(codec.OpPong, ev.Payload) == nil {
+		if c.accepts() && c.pong(ev.Payload) {
 			c.callPing(ev.Payload)
 		}
 	case codec.OpPong:
 		c.answered(ev.Payload)
+		c.noteRTT()
 		if c.accepts() {
 			c.callPong(ev.Payload)
 		}
 	case codec.OpClose:
 		c.peerClosed(ev.Payload)
 	case codec.OpContinuation: // nothing is complete yet
+	}
+}
+
+// pong answers a ping. It is no message, so no policy drops it; that the peer is not
+// read from while too much waits for it bounds how many there can be.
+func (c *Conn) pong(p []byte) bool {
+	if c.id.WhenFull == CloseSlow {
+		return c.reply(codec.OpPong, p) == nil
+	}
+	c.loop.drainInbox()
+	if c.phase == phaseOpen {
+		c.addFrame(codec.OpPong, p)
+	}
+	return c.phase == phaseOpen
+}
+
+// message gives a message to the handler.
+func (c *Conn) message(ev codec.Event) {
+	c.touch()
+	if !ev.Compressed {
+		c.callMessage(ev.Op, ev.Payload)
+		return
+	}
+	p, err := c.inflate(ev)
+	if err != nil {
+		c.loop.drainInbox() // what was accepted for sending goes before the Close frame
+		c.fail(err)
+		return
+	}
+	c.callMessage(ev.Op, p)
+	if p != nil {
+		c.loop.mem.Put(p)
 	}
 }
 

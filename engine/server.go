@@ -2,15 +2,20 @@ package engine
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/engine/internal/gnetwire"
+	"github.com/headrace/headrace/engine/internal/tlswire"
 	"github.com/headrace/headrace/engine/internal/wire"
 )
 
@@ -21,18 +26,20 @@ type Server struct {
 	cfg       Config
 	backend   wire.Backend
 	endpoints map[string]*endpoint
-	http      *httpSide // nil without HandleHTTP
-	poison    bool      // tests: see memory.poison
+	http      *httpSide                              // nil without HandleHTTP
+	poison    bool                                   // tests: see memory.poison
+	random    func(most time.Duration) time.Duration // from 0 on, below most; tests have one with a seed
 
 	maxRefused int64 // see the function of that name
 
 	// any goroutine
 	open    atomic.Int64 // connections, net/http's included
 	places  atomic.Int64 // of those, the ones that count against MaxConns: not those refused at once
+	drops   drops
 	started atomic.Bool
 	stopped atomic.Bool // Shutdown has begun
 	ready   chan struct{}
-	addr    net.Addr      // valid once ready is closed
+	addrs   []net.Addr    // valid once ready is closed
 	done    chan struct{} // closed when serving has ended
 
 	mu      sync.Mutex
@@ -46,19 +53,48 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newServer(cfg, gnetwire.New(gnetwire.Options{
-		Network:    cfg.Network,
-		Addr:       cfg.Addr,
+	return newServer(cfg, newBackend(cfg)), nil
+}
+
+// newBackend makes the transport: gnet, and TLS above it where an address speaks
+// it.
+func newBackend(cfg Config) wire.Backend {
+	var addrs []gnetwire.Listener
+	var configs []*tls.Config
+	for _, l := range cfg.listeners() {
+		addrs = append(addrs, gnetwire.Listener{Network: l.Network, Addr: numbered(l)})
+		configs = append(configs, l.TLS)
+	}
+	backend := gnetwire.New(gnetwire.Options{
+		Listeners:  addrs,
 		Loops:      cfg.Loops,
 		ReadBuffer: cfg.ReadBuffer,
 		Logger:     cfg.Logger,
-	})), nil
+	})
+	if !slices.ContainsFunc(configs, func(c *tls.Config) bool { return c != nil }) {
+		return backend
+	}
+	return tlswire.New(backend, tlswire.Options{
+		Configs:       configs,
+		MaxHandshakes: cfg.MaxTLSHandshakes,
+		Logger:        cfg.Logger,
+	})
+}
+
+// numbered is the address with its port in digits.
+func numbered(l Listener) string {
+	host, port, _ := net.SplitHostPort(l.Addr)
+	if n, err := net.LookupPort(l.Network, port); err == nil {
+		port = strconv.Itoa(n)
+	}
+	return net.JoinHostPort(host, port)
 }
 
 func newServer(cfg Config, backend wire.Backend) *Server {
 	return &Server{
 		cfg:        cfg,
 		backend:    backend,
+		random:     rand.N[time.Duration],
 		maxRefused: maxRefused(cfg.MaxConns),
 		endpoints:  make(map[string]*endpoint),
 		ready:      make(chan struct{}),
@@ -122,17 +158,18 @@ func (s *Server) serve() error {
 		if s.http != nil {
 			s.http.cut()
 		}
+		s.finishCut()
 		close(s.done)
 	}()
 	err := s.backend.Serve(s.addLoop, func(bound []net.Addr) {
-		s.addr = bound[0]
+		s.addrs = bound
 		close(s.ready)
 		if s.http != nil {
-			go s.http.serve(s.addr)
+			go s.http.serve(bound[0])
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("engine: serve %s: %w", s.cfg.Addr, err)
+		return fmt.Errorf("engine: serve %s: %w", s.cfg.addresses(), err)
 	}
 	if !s.stopped.Load() {
 		return errors.New("engine: the event loops have ended by themselves")
@@ -143,12 +180,22 @@ func (s *Server) serve() error {
 // Ready is closed when the server listens. Safe from any goroutine.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
-// Addr is the address that the server listens on, nil before Ready. Safe from
-// any goroutine.
+// Addr is the first address that the server listens on, nil before Ready. Safe
+// from any goroutine.
 func (s *Server) Addr() net.Addr {
+	if addrs := s.Addrs(); addrs != nil {
+		return addrs[0]
+	}
+	return nil
+}
+
+// Addrs are all addresses that the server listens on: Config.Addr, then
+// Config.Listeners, with the ports that 0 has become. It is nil before Ready.
+// Don't change the slice. Safe from any goroutine.
+func (s *Server) Addrs() []net.Addr {
 	select {
 	case <-s.ready:
-		return s.addr
+		return s.addrs
 	default:
 		return nil
 	}
@@ -204,6 +251,7 @@ func (s *Server) shutdown(ctx context.Context) error {
 		err = fmt.Errorf("engine: shutdown cut %d connections: %w", s.Connections(), context.Cause(ctx))
 	}
 	<-httpDone
+	err = errors.Join(err, s.finishWork(ctx))
 	s.backend.Stop()
 	return err
 }

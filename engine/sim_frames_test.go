@@ -50,6 +50,7 @@ type wireReader struct {
 	headers map[string]string // by lower-case name
 	body    []byte            // of an answer that refuses
 	closed  bool              // a Close frame has come
+	deflate *simDeflate       // nil without permessage-deflate
 	frame   func(op byte, payload []byte) error
 }
 
@@ -101,7 +102,8 @@ func (r *wireReader) readHead() error {
 		r.headers[strings.ToLower(name)] = value
 	}
 	r.status = status
-	return nil
+	r.deflate, err = newSimDeflate(r.headers["sec-websocket-extensions"])
+	return err
 }
 
 // readFrame takes one frame (§5.2): unmasked, minimal in length, whole.
@@ -118,7 +120,7 @@ func (r *wireReader) readFrame(b []byte) (n int, err error) {
 		return 0, errors.New("the server masks")
 	case first&0x80 == 0:
 		return 0, errors.New("the server fragments")
-	case first&0x70 != 0:
+	case first&0x30 != 0 || first&0x40 != 0 && first&0xF != wireText && first&0xF != wireBinary:
 		return 0, fmt.Errorf("reserved bits in %#x", first)
 	case length >= 126:
 		bytesOfLength := 2
@@ -144,6 +146,11 @@ func (r *wireReader) readFrame(b []byte) (n int, err error) {
 		return 0, nil
 	}
 	op, payload := first&0xF, b[at:at+length]
+	if first&0x40 != 0 {
+		if payload, err = r.deflate.inflate(payload); err != nil {
+			return 0, err
+		}
+	}
 	switch op {
 	case wireText, wireBinary, wirePing, wirePong:
 	case wireClose:

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/headrace/headrace/codec"
 )
@@ -114,6 +115,26 @@ func (h simHandler) OnPong(c *Conn, p []byte) {
 	}
 }
 
+// OnDrain implements DrainHandler.
+func (h simHandler) OnDrain(c *Conn) {
+	l := h.enter(c, "OnDrain")
+	defer l.leave()
+	if n := c.Buffered(); n > l.endpoint().LowWater {
+		l.failf("OnDrain with %d bytes waiting", n)
+	}
+	h.w.act(l, l.loop)
+}
+
+// OnFull implements FullHandler.
+func (h simHandler) OnFull(c *Conn) FullPolicy {
+	l := h.enter(c, "OnFull")
+	defer l.leave()
+	policy := FullPolicy(h.w.rng.IntN(3))
+	l.slow = l.slow || policy == CloseSlow
+	h.w.act(l, l.loop)
+	return policy
+}
+
 // OnClose implements Handler.
 func (h simHandler) OnClose(c *Conn, info CloseInfo) {
 	l := h.enter(c, "OnClose")
@@ -143,7 +164,7 @@ func (w *simWorld) act(l *simLife, loop int) {
 		if target.loop != loop || w.rng.IntN(2) == 0 {
 			way = "Send"
 		}
-		switch weighted(w.rng, 60, 10, 4, 2, 1, 1, 1, 6, 10) {
+		switch weighted(w.rng, 60, 10, 4, 2, 1, 1, 1, 6, 10, 3) {
 		case 0:
 			target.sendLabelled(way, src, w.size(20<<10))
 		case 1:
@@ -169,6 +190,10 @@ func (w *simWorld) act(l *simLife, loop int) {
 			}
 		case 8:
 			w.sim.Interleave()
+		case 9:
+			if l != nil && l.conn != nil && !l.closed {
+				l.pause(true)
+			}
 		}
 	}
 }
@@ -188,7 +213,7 @@ func (w *simWorld) outside() {
 	if target == nil {
 		return
 	}
-	switch weighted(w.rng, 70, 10, 4, 1, 1) {
+	switch weighted(w.rng, 70, 10, 4, 1, 1, 4) {
 	case 0:
 		target.sendLabelled("Send", "out", w.size(20<<10))
 	case 1:
@@ -201,7 +226,19 @@ func (w *simWorld) outside() {
 		}
 	case 4:
 		target.sendLabelled("Send", "out", w.endpointOf(target.plan.shake.path).MaxQueue+w.rng.IntN(1000))
+	case 5:
+		target.pause(false)
 	}
+}
+
+// pause pauses reading for a while.
+func (l *simLife) pause(inCallback bool) {
+	l.pausedIn = l.pausedIn || inCallback
+	l.conn.PauseRead()
+	l.w.sim.After(time.Duration(l.w.rng.Int64N(int64(20*time.Millisecond))), func() {
+		l.pausedIn = false
+		l.conn.ResumeRead()
+	})
 }
 
 var simFiller = strings.Repeat("abcdefghijklmnopqrstuvwxyz", 100)
@@ -221,11 +258,14 @@ func (l *simLife) sendLabelled(way, src string, n int) {
 func (l *simLife) send(way, src string, op Op, p []byte) {
 	before, had := l.acceptedCount(), l.conn.Buffered()
 	var err error
-	if way == "Reply" {
+	switch {
+	case way == "Reply":
 		err = l.conn.Reply(op, p)
-	} else {
+	case l.w.lateness && l.w.rng.IntN(3) == 0:
+		err = l.conn.SendWithin(time.Duration(l.w.rng.Int64N(int64(30*time.Millisecond))), op, p)
+	default:
 		err = l.conn.Send(op, p)
-		if had == 0 && errors.Is(err, ErrSlowPeer) {
+		if had == 0 && (errors.Is(err, ErrSlowPeer) || errors.Is(err, ErrDropped)) {
 			l.failf("%d bytes found the queue empty, and were refused", len(p))
 		}
 	}
@@ -257,6 +297,8 @@ func (l *simLife) outcome(way, src string, op byte, p []byte, err error) {
 		l.accepted(src, op, p)
 	case errors.Is(err, ErrSlowPeer):
 		l.slow = true
+	case errors.Is(err, ErrDropped) && l.endpoint().WhenFull != CloseSlow:
+		l.refused++
 	case !errors.Is(err, ErrClosed):
 		l.failf("%s gives %v", way, err)
 	}

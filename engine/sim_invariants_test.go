@@ -54,9 +54,14 @@ func (w *simWorld) checkConn(c *Conn, inbox int) {
 		for _, b := range c.out.pending(nil, 1<<30) {
 			size += len(b)
 		}
-		if size == 0 || size != c.out.size {
-			w.failf("an outbox counts %d bytes and holds %d", c.out.size, size)
+		held := 0
+		for _, m := range c.out.backlog.messages[c.out.backlog.head:] {
+			held += len(m.frame.B)
 		}
+		if c.out.total() == 0 || size != c.out.size || held != c.out.backlog.size {
+			w.failf("an outbox counts %d and %d bytes and holds %d and %d", c.out.size, c.out.backlog.size, size, held)
+		}
+		size += held
 		counted += size - c.out.answer
 	}
 	watching := c.flags&flagWatching != 0
@@ -69,7 +74,7 @@ func (w *simWorld) checkConn(c *Conn, inbox int) {
 		w.failf("%d bytes are counted of %d that are queued and %d in the inbox", c.Buffered(), size, inbox)
 	case size > 0 && !watching && c.flags&flagDirty == 0:
 		w.failf("%d bytes wait for nothing", size)
-	case watching && size == 0:
+	case watching && c.out.size == 0:
 		w.failf("a watch without anything to write")
 	case c.phase == phaseDraining && size == 0 && c.flags&flagFinSent == 0 && c.flags&flagDirty == 0:
 		w.failf("an ending connection has written everything, but does not end its half")
@@ -77,16 +82,20 @@ func (w *simWorld) checkConn(c *Conn, inbox int) {
 		w.failf("a connection that listens no more holds input")
 	case c.in != nil && c.phase != phaseHandshake && c.in.decoder.Idle() && c.in.rest == nil:
 		w.failf("a connection between messages holds a decoder")
-	case c.armed() != (c.phase != phaseOpen || c.in != nil || watching):
+	case c.armed() != (c.phase != phaseOpen || c.in != nil && !c.isPaused() || watching) && c.flags&flagResume == 0:
 		w.failf("phase %d, a deadline: %t", c.phase, c.armed())
-	case c.flags&flagPaused != 0 && !watching && c.flags&flagDirty == 0:
+	case c.flags&flagFullPause != 0 && !watching && c.flags&flagDirty == 0:
 		w.failf("reading is paused, and nothing will resume it")
-	case c.in != nil && c.in.rest != nil && c.flags&flagPaused == 0:
+	case c.flags&flagResume != 0 && c.flags&flagDirty == 0:
+		w.failf("reading is to go on, and nothing will see to it")
+	case c.in != nil && c.in.rest != nil && c.flags&(anyPause|flagResume) == 0:
 		w.failf("frames are kept back, and reading is not paused")
-	case c.armed() && c.flags&flagTimed == 0:
+	case c.flags&flagHigh != 0 && c.flags&flagDirty == 0 && c.phase == phaseOpen && c.Buffered() <= c.id.LowWater:
+		w.failf("a queue is low, and OnDrain was not called")
+	case (c.armed() || c.beat != 0 || c.flags&flagLimited != 0) && c.flags&flagTimed == 0:
 		w.failf("a deadline that no timer stands for")
-	case (c.phase == phaseOpen || c.phase == phaseHandshake) && c.end != nil:
-		w.failf("phase %d with an end: %+v", c.phase, c.end)
+	case (c.phase == phaseOpen || c.phase == phaseHandshake) && c.end() != nil:
+		w.failf("phase %d with an end: %+v", c.phase, c.end())
 	}
 	w.checkSpan(c)
 }
@@ -176,7 +185,7 @@ func (w *simWorld) judgeLoop(l *loop) {
 		}
 	}
 	for _, o := range l.outboxes {
-		if o.size != 0 || o.head != 0 || o.sent != 0 || len(o.segments) != 0 {
+		if o.total() != 0 || o.backlog.len() != 0 || o.head != 0 || o.sent != 0 || len(o.segments) != 0 {
 			w.failf("a free outbox holds something: %+v", o)
 		}
 	}

@@ -53,7 +53,10 @@ func (l *simLife) checkEndOfStream(inOrder bool) {
 // checkQueue is for the bytes that wait for the peer.
 func (l *simLife) checkQueue() {
 	const answerAndClose = 400
-	n, limit := l.conn.Buffered(), l.w.endpointOf(l.plan.shake.path).MaxQueue
+	n, limit := l.conn.Buffered(), l.endpoint().limit()
+	if l.endpoint().WhenFull.keepsMessages() {
+		limit += l.largest
+	}
 	if n < 0 || n > max(limit, l.largest)+answerAndClose {
 		l.failf("%d bytes wait, with a limit of %d and messages of at most %d", n, limit, l.largest)
 	}
@@ -81,7 +84,10 @@ func (l *simLife) checkInfo() {
 	case errors.As(info.Err, &panicked) && !l.panicked,
 		errors.As(info.Err, &protocol) && !p.breached,
 		errors.Is(info.Err, ErrShutdown) && !l.w.draining && !l.w.cut,
-		errors.Is(info.Err, ErrSlowPeer) && !l.mayBeSlow():
+		errors.Is(info.Err, ErrSlowPeer) && !l.mayBeSlow(),
+		errors.Is(info.Err, ErrNoPong) && l.endpoint().PingInterval < 0,
+		errors.Is(info.Err, ErrIdle) && l.endpoint().IdleTimeout == 0,
+		errors.Is(info.Err, ErrMaxAge) && l.endpoint().MaxAge == 0:
 		l.failf("%+v, which nothing explains", info)
 	}
 	if told, _ := closeFor(info.Err); info.Initiator == Local && told != codec.CloseAbnormal && told != info.Code &&
@@ -98,6 +104,12 @@ func (l *simLife) checkInfo() {
 // message, or for a pong.
 func (l *simLife) mayBeSlow() bool { return l.slow || l.plan.pings > 0 }
 
+// mayBeEnded says whether the server may end it for reasons of its own.
+func (l *simLife) mayBeEnded() bool {
+	ep := l.endpoint()
+	return l.w.draining || ep.PingInterval > 0 || ep.IdleTimeout > 0 || ep.MaxAge > 0
+}
+
 // localCodes are the close codes that the server has had a reason for.
 func (l *simLife) localCodes() (codes []int) {
 	add := func(yes bool, code int) {
@@ -108,7 +120,8 @@ func (l *simLife) localCodes() (codes []int) {
 	add(l.closeCode != 0, l.closeCode)
 	add(l.panicked, 1011)
 	add(l.mayBeSlow(), 1013)
-	add(l.w.draining, 1001)
+	add(l.w.draining || l.endpoint().IdleTimeout > 0 || l.endpoint().MaxAge > 0, 1001)
+	add(l.endpoint().PingInterval > 0, 1011)
 	add(l.w.cut, 1006)
 	add(l.peer.breached, l.plan.breach.code)
 	return codes
@@ -165,6 +178,7 @@ func (l *simLife) judgeClose() {
 	var panicked *PanicError
 	byHandler := info.Initiator == Local && int(info.Code) == l.closeCode && info.Reason == l.closeReason &&
 		!errors.As(info.Err, &panicked) && !errors.Is(info.Err, ErrShutdown)
+	missing := 0
 	for src, lane := range l.toPeer {
 		due := lane.must
 		if byHandler {
@@ -172,9 +186,11 @@ func (l *simLife) judgeClose() {
 		} else if info.Initiator == Remote && src == l.home() {
 			due = len(lane.due)
 		}
-		if lane.got < due {
-			l.failf("%d frames of %s came before the Close frame, %d of %d had to: %+v", lane.got, src, due, len(lane.due), info)
-		}
+		missing += max(0, due-lane.got)
+	}
+	if dropped := l.conn.Dropped() - l.refused - l.skipped; dropped < 0 || missing > dropped {
+		l.failf("%d frames that had to did not come before the Close frame; %d were dropped, %d of them refused, %d seen missing: %+v",
+			missing, l.conn.Dropped(), l.refused, l.skipped, info)
 	}
 }
 
@@ -184,7 +200,7 @@ func (l *simLife) judgeHeard() {
 	var protocol *codec.ProtocolError
 	all := info.Initiator == Remote && info.Code != codec.CloseAbnormal ||
 		info.Initiator == Local && errors.As(info.Err, &protocol) && protocol.Code == info.Code &&
-			l.closeCode == 0 && !l.panicked && !l.mayBeSlow() && !l.w.draining
+			l.closeCode == 0 && !l.panicked && !l.mayBeSlow() && !l.mayBeEnded()
 	if all && l.heard < len(l.toHandler) {
 		l.failf("the handler was not told of everything before the end: %+v", info)
 	}
@@ -197,9 +213,9 @@ func (l *simLife) judgeSteady() {
 	case !p.gotClose || !p.ended || len(p.reader.buf) > 0:
 		l.failf("the peer has read on, but: Close frame %t, ended %t, half a frame of %d bytes; %+v",
 			p.gotClose, p.ended, len(p.reader.buf), info)
-	case l.panicked && l.closeCode == 0 && !l.mayBeSlow() && !l.w.draining && p.gotCode != 1011:
+	case l.panicked && l.closeCode == 0 && !l.mayBeSlow() && !l.mayBeEnded() && p.gotCode != 1011:
 		l.failf("a panic was answered with %d", p.gotCode)
-	case p.breached && l.closeCode == 0 && !l.panicked && !l.mayBeSlow() && !l.w.draining && p.gotCode != l.plan.breach.code:
+	case p.breached && l.closeCode == 0 && !l.panicked && !l.mayBeSlow() && !l.mayBeEnded() && p.gotCode != l.plan.breach.code:
 		l.failf("the breach %.60x was answered with %d, want %d", l.plan.breach.bytes, p.gotCode, l.plan.breach.code)
 	case !p.breached && !info.Clean && !l.panicked && !l.slow:
 		l.failf("both sides have said goodbye, but: %+v", info)

@@ -41,6 +41,9 @@ type simLife struct {
 	closeReason string
 	panicked    bool
 	slow        bool
+	refused     int  // messages for which there was no room
+	skipped     int  // messages that the peer has seen to be missing
+	pausedIn    bool // PauseRead was called in a callback, ResumeRead not yet
 	late        bool // still sending when CloseTimeout was over, and so cut
 }
 
@@ -48,6 +51,10 @@ type simLife struct {
 type simEvent struct {
 	op      byte
 	payload []byte
+}
+
+func (e simEvent) is(op byte, payload []byte) bool {
+	return e.op == op && bytes.Equal(e.payload, payload)
 }
 
 // simLane is what one goroutine has sent to one connection.
@@ -63,6 +70,13 @@ func (l *simLife) failf(format string, args ...any) {
 	l.w.failf("life %d (fd %d, finale %d, heard %d of %d): %s", l.id, l.peer.end.FD(), l.plan.finale, l.heard, len(l.toHandler), fmt.Sprintf(format, args...))
 }
 
+func (l *simLife) endpoint() *endpoint {
+	return l.w.srv.endpoints[l.w.endpointOf(l.plan.shake.path).path]
+}
+
+// mayDrop says whether messages may be missing, and control frames overtake them.
+func (l *simLife) mayDrop() bool { return l.w.lateness || l.endpoint().WhenFull.keepsMessages() }
+
 func (l *simLife) lane(src string) *simLane {
 	if l.toPeer[src] == nil {
 		l.toPeer[src] = new(simLane)
@@ -72,9 +86,18 @@ func (l *simLife) lane(src string) *simLane {
 
 // accepted records that the server has taken a frame for sending.
 func (l *simLife) accepted(src string, op byte, payload []byte) {
-	lane := l.lane(src)
+	lane := l.lane(l.laneOf(src, op))
 	lane.due = append(lane.due, simEvent{op, bytes.Clone(payload)})
 	l.largest = max(l.largest, len(payload)+10)
+}
+
+// laneOf gives the lane of a frame: control frames have one of their own where
+// they may overtake messages.
+func (l *simLife) laneOf(src string, op byte) string {
+	if op >= wireClose && l.mayDrop() {
+		return src + " control"
+	}
+	return src
 }
 
 // commit records that everything accepted so far is in the queue.
@@ -100,6 +123,9 @@ func (l *simLife) hear(op byte, payload []byte) {
 	if l.closeCode != 0 || l.panicked {
 		l.failf("the handler got opcode %d after Close or a panic", op)
 	}
+	if l.pausedIn {
+		l.failf("the handler got opcode %d while reading was paused", op)
+	}
 	due := &l.toHandler[l.heard]
 	l.heard++
 	if due.op != op || !bytes.Equal(due.payload, payload) {
@@ -114,13 +140,16 @@ func (l *simLife) read(op byte, payload []byte) error {
 	if src == "" || op == wirePong {
 		src = l.home()
 	}
-	lane := l.lane(src)
+	lane := l.lane(l.laneOf(src, op))
+	for ; l.mayDrop() && lane.got < len(lane.due) && !lane.due[lane.got].is(op, payload); lane.got++ {
+		l.skipped++
+	}
 	if lane.got >= len(lane.due) {
 		return fmt.Errorf("the peer read opcode %d %.40q, which %s has not sent", op, payload, src)
 	}
 	due := &lane.due[lane.got]
 	lane.got++
-	if due.op != op || !bytes.Equal(due.payload, payload) {
+	if !due.is(op, payload) {
 		return fmt.Errorf("the peer read opcode %d %.40q (%d bytes), want %d %.40q (%d bytes) of %s",
 			op, payload, len(payload), due.op, due.payload, len(due.payload), src)
 	}

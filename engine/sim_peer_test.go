@@ -139,9 +139,12 @@ func (p *simPeer) next() {
 		frames = 1 + p.rng().IntN(min(ep.MaxFrames, 6))
 	}
 	rest, first := msg, op
+	if d := p.reader.deflate; d != nil && p.rng().IntN(2) == 0 {
+		rest, first = d.deflate(w.deflater, msg), op|0x40
+	}
 	for i := range frames {
 		p.controls()
-		n := len(rest)
+		n := len(rest) // may be empty, compressed or not
 		fin := byte(0x80)
 		if i < frames-1 {
 			n, fin = p.rng().IntN(len(rest)+1), 0
@@ -265,10 +268,14 @@ func (p *simPeer) frame(op byte, payload []byte) error {
 		}
 		return nil
 	case wirePing:
+		heartbeat := len(payload) == heartbeatSize && strings.HasPrefix(string(payload), heartbeatMark)
 		idle := p.stage == stageQuiet && p.l.plan.finale == finaleWait
 		if !p.sentClose && !p.breached && !p.torn && (p.stage <= stageDone || idle) && p.rng().IntN(10) > 0 {
 			p.control(wirePong, append([]byte(nil), payload...))
 			p.soon()
+		}
+		if heartbeat {
+			return nil
 		}
 	}
 	return p.l.read(op, payload)

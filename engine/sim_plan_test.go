@@ -189,10 +189,14 @@ func (w *simWorld) newBreach(ep *simEndpoint) simBreach {
 	for range ep.MaxFrames {
 		many = append(many, frame(0x00, "b"))
 	}
+	rsv := []byte{0x10, 0x20, 0x40}[w.rng.IntN(3)]
+	if ep.Compression != nil {
+		rsv = 0x30
+	}
 	half := string(w.content(false, int(ep.MaxMessage)/2+1))
 	all := []simBreach{
 		{unmasked, 1002},
-		{frame(0x81|[]byte{0x10, 0x20, 0x40}[w.rng.IntN(3)], "rsv"), 1002},
+		{frame(0x81|rsv, "rsv"), 1002},
 		{frame(0x80|[]byte{3, 7, 0xB, 0xF}[w.rng.IntN(4)], "op"), 1002},
 		{frame(0x09, "ping in pieces"), 1002},
 		{frame(0x89, strings.Repeat("p", 126)), 1002},

@@ -26,11 +26,14 @@ func (w *simWorld) newShake(id int, path string) simShake {
 			"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + s.key,
 		},
 	}
+	if w.rng.IntN(2) == 0 {
+		d.add("Sec-WebSocket-Extensions: " + simOffers[w.rng.IntN(len(simOffers))])
+	}
 	if w.rng.IntN(5) == 0 {
 		s.want = w.spoil(&d)
 	}
 	if w.rng.IntN(4) == 0 && s.want != 431 {
-		d.fields = append(d.fields, "X-Pad: "+strings.Repeat("p", w.rng.IntN(max(1, w.cfg.MaxHandshakeBytes-400))))
+		d.fields = append(d.fields, "X-Pad: "+strings.Repeat("p", w.rng.IntN(max(1, w.cfg.MaxHandshakeBytes-600))))
 	}
 	w.rng.Shuffle(len(d.fields), func(i, j int) { d.fields[i], d.fields[j] = d.fields[j], d.fields[i] })
 	s.request = d.bytes()

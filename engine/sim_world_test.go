@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/engine/internal/simwire"
 )
 
@@ -29,6 +30,7 @@ type simWorld struct {
 	lives     []*simLife
 	open      []*simLife // between OnOpen and OnClose
 	label     int
+	deflater  *codec.Deflater // of the peers
 	failures  []string
 
 	// how this world is
@@ -40,6 +42,7 @@ type simWorld struct {
 	meddlers  int           // goroutines outside of the loops
 	shutdown  int           // the life with which the shutdown begins; -1: after all
 	inAdmit   bool          // it begins in Admit
+	lateness  bool          // some messages have a deadline
 
 	draining    bool
 	drainedAt   time.Duration // when the shutdown began
@@ -62,7 +65,7 @@ type simSpan struct {
 }
 
 func newSimWorld(seed uint64, log io.Writer) *simWorld {
-	w := &simWorld{seed: seed, since: make(map[*Conn]simSpan)}
+	w := &simWorld{seed: seed, since: make(map[*Conn]simSpan), deflater: codec.NewDeflater(1)}
 	// The settings come from a source of their own, because the Sim wants some.
 	rng := rand.New(rand.NewPCG(seed, 0xc0ffee))
 	pick := func(ds ...time.Duration) time.Duration { return ds[rng.IntN(len(ds))] }
@@ -93,13 +96,9 @@ func newSimWorld(seed uint64, log io.Writer) *simWorld {
 	if w.cfg, err = cfg.withDefaults(); err != nil {
 		panic(err)
 	}
+	w.lateness = rng.IntN(4) == 0
 	for i := range 2 {
-		w.endpoints = append(w.endpoints, &simEndpoint{path: fmt.Sprintf("/%c", 'a'+i), Endpoint: Endpoint{
-			PingInterval: -1, // the peers of the simulation are not asked; see TestHeartbeat
-			MaxMessage:   []int64{1 << 10, 64 << 10, 200 << 10}[rng.IntN(3)],
-			MaxFrames:    []int{3, 10, 1000}[rng.IntN(3)],
-			MaxQueue:     []int{1 << 10, 32 << 10, 300 << 10, 1 << 20, 1 << 20}[rng.IntN(5)],
-		}})
+		w.endpoints = append(w.endpoints, &simEndpoint{path: fmt.Sprintf("/%c", 'a'+i), Endpoint: newSimEndpoint(rng)})
 	}
 	w.sim = simwire.New(simwire.Options{
 		Seed:       seed,
@@ -116,6 +115,27 @@ func newSimWorld(seed uint64, log io.Writer) *simWorld {
 	return w
 }
 
+// newSimEndpoint gives settings at random.
+func newSimEndpoint(rng *rand.Rand) Endpoint {
+	pick := func(ds ...time.Duration) time.Duration { return ds[rng.IntN(len(ds))] }
+	ep := Endpoint{
+		PingInterval: pick(-1, -1, 500*time.Millisecond, 30*time.Second),
+		PongTimeout:  pick(1*time.Second, 10*time.Second),
+		IdleTimeout:  pick(0, 0, 0, 1*time.Second),
+		MaxAge:       pick(0, 0, 0, 2*time.Second),
+		MaxMessage:   []int64{1 << 10, 64 << 10, 200 << 10}[rng.IntN(3)],
+		MaxFrames:    []int{3, 10, 1000}[rng.IntN(3)],
+		MaxQueue:     []int{1 << 10, 32 << 10, 300 << 10, 1 << 20, 1 << 20}[rng.IntN(5)],
+		WhenFull:     []FullPolicy{CloseSlow, CloseSlow, DropNewest, DropOldest, AskHandler}[rng.IntN(5)],
+	}
+	ep.Compression = newSimCompression(rng.IntN(8))
+	if rng.IntN(3) == 0 {
+		ep.HighWater = 1 + rng.IntN(ep.MaxQueue)
+		ep.LowWater = rng.IntN(ep.HighWater) + 1
+	}
+	return ep
+}
+
 func (w *simWorld) failf(format string, args ...any) {
 	if len(w.failures) < simMaxFailures {
 		w.failures = append(w.failures, fmt.Sprintf("at %v: ", w.sim.Now())+fmt.Sprintf(format, args...))
@@ -126,6 +146,7 @@ func (w *simWorld) failf(format string, args ...any) {
 func (w *simWorld) run() {
 	w.srv = newServer(w.cfg, w.sim)
 	w.srv.poison = true
+	w.srv.random = func(most time.Duration) time.Duration { return time.Duration(w.rng.Int64N(int64(most))) }
 	for _, ep := range w.endpoints {
 		h := simHandler{w}
 		ep.Handler, ep.Admit = h, h.admit

@@ -27,6 +27,13 @@ func startServer(tb testing.TB, cfg Config, register func(*Server)) *Server {
 	_, bench := tb.(*testing.B)
 	srv.poison = !bench
 	register(srv)
+	run(tb, srv)
+	return srv
+}
+
+// run runs a server until the test ends.
+func run(tb testing.TB, srv *Server) {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- srv.Run(ctx) }()
@@ -43,7 +50,6 @@ func startServer(tb testing.TB, cfg Config, register func(*Server)) *Server {
 			tb.Error("Run did not return after its context had ended")
 		}
 	})
-	return srv
 }
 
 // testWriter gives log lines to a test.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 
@@ -15,22 +16,26 @@ import (
 type upgrade struct {
 	upgrader    ws.Upgrader
 	subprotocol string
+	extensions  []byte
+	header      http.Header
 	request     []byte
 	read        int
 	response    []byte
 }
 
 // answer gives the bytes of the 101 answer. They are valid until the next call.
-func (u *upgrade) answer(key []byte, subprotocol string, header http.Header) ([]byte, error) {
-	u.subprotocol = subprotocol
+// extensions, if not empty, is the value of Sec-WebSocket-Extensions.
+func (u *upgrade) answer(key []byte, subprotocol string, extensions []byte, header http.Header) ([]byte, error) {
+	u.subprotocol, u.extensions, u.header = subprotocol, extensions, header
 	u.writeRequest(key)
 	u.response = u.response[:0]
 	u.upgrader.ProtocolCustom = u.choose
 	u.upgrader.Header = nil
-	if header != nil {
-		u.upgrader.Header = ws.HandshakeHeaderHTTP(header)
+	if header != nil || len(extensions) > 0 {
+		u.upgrader.Header = ws.HandshakeHeaderFunc(u.writeHeader)
 	}
 	_, err := u.upgrader.Upgrade(u)
+	u.extensions, u.header = nil, nil
 	return u.response, err
 }
 
@@ -46,6 +51,17 @@ func (u *upgrade) writeRequest(key []byte) {
 
 // choose is ws.Upgrader's hook: the choice was made before.
 func (u *upgrade) choose([]byte) (string, bool) { return u.subprotocol, true }
+
+// writeHeader is ws.Upgrader's hook for fields that it doesn't know. The choice of
+// extensions was made before.
+func (u *upgrade) writeHeader(w io.Writer) (int64, error) {
+	if len(u.extensions) > 0 {
+		if _, err := fmt.Fprintf(w, "Sec-WebSocket-Extensions: %s\r\n", u.extensions); err != nil {
+			return 0, err
+		}
+	}
+	return 0, u.header.Write(w)
+}
 
 // Read implements io.Reader: ws.Upgrader reads the request.
 func (u *upgrade) Read(p []byte) (int, error) {

@@ -8,7 +8,7 @@ import (
 
 // wheel holds the deadlines and the heartbeats of a loop's connections: a hashed
 // timing wheel. A connection stands in one slot. It moves its ticks
-// (Conn.deadline, Conn.beat) without touching the wheel as long as that slot
+// (Conn.deadline, Conn.beat, extras.limit) without touching the wheel as long as that slot
 // comes no later: on its turn there it is put where its next tick is by then, or
 // dropped if it has none. So a deadline that moves with every read costs a few
 // stores. If a tick comes nearer, the connection is put into another slot, and
@@ -52,11 +52,15 @@ func (l *loop) tickAfter(d time.Duration) uint32 {
 		l.wheel.last = l.tickNow()
 		l.wire.NeedTicks(true)
 	}
-	ticks := (d + wire.TickInterval - 1) / wire.TickInterval
-	return l.tickNow() + uint32(ticks) + 1
+	return l.tickNow() + ticks(d) + 1
 }
 
-// deadlineIn and beatIn give how many ticks from now c's deadline and heartbeat
+// ticks gives how many ticks d takes.
+func ticks(d time.Duration) uint32 {
+	return uint32((d + wire.TickInterval - 1) / wire.TickInterval)
+}
+
+// deadlineIn, beatIn and limitIn give how many ticks from now c's deadline and heartbeat
 // are, if it has them.
 func (c *Conn) deadlineIn(now uint32) (ticks int32, ok bool) {
 	return int32(c.deadline - now), c.armed()
@@ -67,7 +71,7 @@ func (c *Conn) beatIn(now uint32) (ticks int32, ok bool) {
 }
 
 // idle says that nothing is to be done for c at any time.
-func (c *Conn) idle() bool { return !c.armed() && c.beat == 0 }
+func (c *Conn) idle() bool { return !c.armed() && c.beat == 0 && c.flags&flagLimited == 0 }
 
 // standsIn says whether c is to be found in a slot, and not a leftover there.
 func (c *Conn) standsIn(slot uint8) bool { return c.flags&flagTimed != 0 && c.at == slot }
@@ -149,11 +153,22 @@ func (l *loop) turn(c *Conn, now uint32) {
 		c.beat = 0
 		c.heartbeat()
 	}
-	in, ok := c.deadlineIn(now)
+	if in, ok := c.limitIn(now); ok && in <= 0 {
+		c.limitReached(now)
+	}
+	if in, ok := c.nextTick(now); ok {
+		l.wheel.cover(c, now+uint32(max(in, 1)))
+	}
+}
+
+// nextTick gives how many ticks from now something is to be done for c.
+func (c *Conn) nextTick(now uint32) (in int32, ok bool) {
+	in, ok = c.deadlineIn(now)
 	if beat, beats := c.beatIn(now); beats && (!ok || beat < in) {
 		in, ok = beat, true
 	}
-	if ok {
-		l.wheel.cover(c, now+uint32(max(in, 1)))
+	if limit, limited := c.limitIn(now); limited && (!ok || limit < in) {
+		in, ok = limit, true
 	}
+	return in, ok
 }

@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/headrace/headrace/codec"
+import (
+	"github.com/valyala/bytebufferpool"
+
+	"github.com/headrace/headrace/codec"
+)
 
 // reply is Reply for every kind of frame. Loop-only.
 func (c *Conn) reply(op codec.Opcode, p []byte) error {
@@ -9,13 +13,20 @@ func (c *Conn) reply(op codec.Opcode, p []byte) error {
 		return ErrClosed
 	}
 	n := frameSize(p)
-	if c.out != nil && (c.out.size >= maxCorked || c.out.size+n > c.id.MaxQueue) {
+	if c.out != nil && (c.out.size >= maxCorked || c.out.total()+n > c.id.MaxQueue) {
 		c.flush() // what is corked may leave early; what the kernel doesn't take counts
+		c.makeRoom(n)
 	}
 	if err := c.reserve(n); err != nil {
 		return err
 	}
-	c.outbox().addFrame(&c.loop.mem, op, p)
+	if op.IsData() && c.holdsBack(0) {
+		b := c.loop.mem.getFrame()
+		b.B = codec.AppendFrame(b.B, op, p)
+		c.out.backlog.add(&c.loop.mem, waiting{frame: b})
+	} else {
+		c.commit(op, p)
+	}
 	c.markDirty()
 	return nil
 }
@@ -25,10 +36,38 @@ func frameSize(payload []byte) int {
 	return codec.HeaderSize(int64(len(payload)), false) + len(payload)
 }
 
+// commit queues a frame whose bytes were reserved, compressed where that was
+// agreed on and helps. Loop-only.
+func (c *Conn) commit(op codec.Opcode, p []byte) {
+	h := codec.Header{Fin: true, Op: op}
+	if op.IsData() {
+		c.touch()
+		if z := c.deflate(p); z != nil {
+			c.release(frameSize(p) - frameSize(z))
+			h.RSV, p = codec.RSV1, z
+		}
+	}
+	c.outbox().addFrame(&c.loop.mem, h, p)
+}
+
+// commitFrame is commit for a frame that a sender has encoded. It takes ownership
+// of b. Loop-only.
+func (c *Conn) commitFrame(b *bytebufferpool.ByteBuffer) {
+	if isData(b.B) {
+		if h, n, _ := codec.ParseHeader(b.B); c.compresses(b.B[n:]) {
+			c.commit(h.Op, b.B[n:])
+			c.loop.mem.putFrame(b)
+			return
+		}
+		c.touch()
+	}
+	c.outbox().link(&c.loop.mem, b)
+}
+
 // addFrame queues a frame that no limit holds back. Loop-only.
 func (c *Conn) addFrame(op codec.Opcode, p []byte) {
 	c.intake.add(frameSize(p))
-	c.outbox().addFrame(&c.loop.mem, op, p)
+	c.outbox().addFrame(&c.loop.mem, codec.Header{Fin: true, Op: op}, p)
 	c.markDirty()
 }
 
@@ -57,13 +96,17 @@ func (c *Conn) markDirty() {
 	}
 }
 
-// flushDirty is flush for a connection that markDirty has named. It may stand
-// in the loop's list still, and is then passed over there.
+// flushDirty is flush for a connection that markDirty has named, and what follows
+// from it; that may call the handler. The connection may stand in the loop's list
+// still, and is then passed over there.
 func (c *Conn) flushDirty() {
 	if c.flags&flagDirty != 0 {
 		c.flags &^= flagDirty
 		c.flush()
+		c.trim()
 		c.resume()
+		c.noteLow()
+		c.rouse()
 	}
 }
 
@@ -75,6 +118,10 @@ func (c *Conn) flush() {
 		return
 	}
 	for c.out != nil && c.flags&flagWatching == 0 {
+		c.commitNext()
+		if c.releaseOutbox() { // all that waited has come too late
+			break
+		}
 		n, short, err := c.writeSome()
 		if err == nil && short {
 			err = c.loop.wire.WatchWritable(c.socket())
@@ -115,10 +162,26 @@ func (c *Conn) writeSome() (n int, short bool, err error) {
 	answer := min(n, c.out.answer)
 	c.out.answer -= answer
 	c.out.advance(&l.mem, n)
-	c.intake.add(answer - n)
-	if c.out.size == 0 {
-		l.freeOutbox(c.out)
+	c.release(n - answer)
+	c.releaseOutbox()
+	return n, n < given, err
+}
+
+// releaseOutbox gives an empty outbox back, and says whether it was empty.
+func (c *Conn) releaseOutbox() bool {
+	if c.out.total() > 0 {
+		return false
+	}
+	c.loop.freeOutbox(c.out)
+	c.out = nil
+	return true
+}
+
+// dropOutbox lets go of what can't be sent any more.
+func (c *Conn) dropOutbox() {
+	if c.out != nil {
+		c.release(c.out.total() - c.out.answer)
+		c.loop.freeOutbox(c.out)
 		c.out = nil
 	}
-	return n, n < given, err
 }

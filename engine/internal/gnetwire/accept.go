@@ -3,14 +3,11 @@ package gnetwire
 import (
 	"log/slog"
 	"net"
-	"os"
 	"strconv"
 	"sync"
 	"time"
 
-	"github.com/panjf2000/gnet/v2"
 	gneterrors "github.com/panjf2000/gnet/v2/pkg/errors"
-	"github.com/panjf2000/gnet/v2/pkg/socket"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,7 +36,7 @@ func (acceptFailed) Is(target error) bool {
 	return false
 }
 
-// rescues has the acceptRescue of every running engine of the process.
+// rescues has the acceptRescue of every listener of the process.
 var rescues sync.Map
 
 func init() { gneterrors.ErrAcceptSocket = acceptFailed{} }
@@ -51,7 +48,7 @@ const (
 	rescueLogEvery = 10 * time.Second
 )
 
-// acceptRescue makes an engine accept again after accept(2) has failed. gnet
+// acceptRescue makes a listener accept again after accept(2) has failed. gnet
 // watches its listener edge-triggered, so the connections that wait in the
 // kernel's queue stay there until another one arrives. The rescue is that other
 // one: a connection to our own listener, made once a descriptor is free again.
@@ -59,7 +56,7 @@ const (
 // waits out of it.
 type acceptRescue struct {
 	bound    net.Addr
-	listener int // a duplicate of gnet's
+	listener int // a duplicate of gnet's descriptor
 	logger   *slog.Logger
 	failed   chan struct{} // accept has failed; capacity 1
 	quit     chan struct{}
@@ -157,18 +154,4 @@ func reachable(bound net.Addr) string {
 	default:
 		return net.JoinHostPort("::1", strconv.Itoa(tcp.Port))
 	}
-}
-
-// listenerOf gives a duplicate of the engine's listener, and the address that it
-// got, which is the only way to learn the port behind ":0".
-func listenerOf(e gnet.Engine) (fd int, bound net.Addr, err error) {
-	if fd, err = e.Dup(); err != nil {
-		return 0, nil, err
-	}
-	sa, err := unix.Getsockname(fd)
-	if err != nil {
-		_ = unix.Close(fd)
-		return 0, nil, os.NewSyscallError("getsockname", err)
-	}
-	return fd, socket.SockaddrToTCPOrUnixAddr(sa), nil
 }

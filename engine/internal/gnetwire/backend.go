@@ -26,10 +26,9 @@ import (
 
 // Options are the settings of a Backend.
 type Options struct {
-	Network    string // "tcp", "tcp4", "tcp6" or "unix"
-	Addr       string // host:port, or a path
-	Loops      int    // number of event loops, at least 1
-	ReadBuffer int    // bytes that one read may bring; one buffer per loop
+	Listeners  []Listener
+	Loops      int // number of event loops, at least 1
+	ReadBuffer int // bytes that one read may bring; one buffer per loop
 	Logger     *slog.Logger
 }
 
@@ -43,7 +42,7 @@ type Backend struct {
 	ready      func([]net.Addr)
 	watcher    watcher
 	ticker     ticker
-	rescue     *acceptRescue
+	bound      []bound // valid once booted is closed
 
 	engine  gnet.Engine
 	once    sync.Once // guards the closing of booted
@@ -72,7 +71,10 @@ func New(opts Options) *Backend {
 func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]net.Addr)) error {
 	defer b.once.Do(func() { close(b.booted) }) // also when nothing could be bound
 	b.newHandler, b.ready = newHandler, ready
-	err := gnet.Run(b, b.opts.Network+"://"+b.opts.Addr,
+	if err := tryAll(b.opts.Listeners); err != nil {
+		return err
+	}
+	err := gnet.Rotate(b, distinct(b.opts.Listeners),
 		gnet.WithNumEventLoop(b.opts.Loops),
 		gnet.WithReadBufferCap(b.opts.ReadBuffer),
 		gnet.WithReuseAddr(true),
@@ -81,8 +83,8 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 	)
 	b.watcher.stop()
 	b.ticker.stop()
-	if b.rescue != nil {
-		b.rescue.stop()
+	for _, at := range b.bound {
+		at.rescue.stop()
 	}
 	if err != nil {
 		return err
@@ -90,12 +92,14 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 	return b.bootErr
 }
 
-// Stop implements wire.Backend. Before Serve has bound its listener it waits
+// Stop implements wire.Backend. Before Serve has bound its listeners it waits
 // for that.
 func (b *Backend) Stop() {
 	<-b.booted
-	if b.rescue != nil && b.engine.Validate() == nil {
-		b.rescue.stopListening()
+	if len(b.bound) > 0 && b.engine.Validate() == nil {
+		for _, at := range b.bound {
+			at.rescue.stopListening()
+		}
 		b.settleAccepted()
 		// With a canceled context it only starts the end: its own way of waiting
 		// polls twice a second, where Serve returns at once.
@@ -138,13 +142,17 @@ const (
 func (b *Backend) OnBoot(e gnet.Engine) gnet.Action {
 	defer b.once.Do(func() { close(b.booted) })
 	b.engine = e
-	listener, bound, err := listenerOf(e)
-	if err != nil {
-		b.bootErr = fmt.Errorf("read back the address of the listener: %w", err)
-		return gnet.Shutdown
+	var addrs []net.Addr
+	for i, asked := range b.opts.Listeners {
+		at, err := readBack(e, i, asked, b.opts.Logger)
+		if err != nil {
+			b.bootErr = fmt.Errorf("read back the address of listener %s: %w", asked.Addr, err)
+			return gnet.Shutdown
+		}
+		b.bound = append(b.bound, at)
+		addrs = append(addrs, at.addr)
 	}
-	b.rescue = newAcceptRescue(listener, bound, b.opts.Logger)
-	b.ready([]net.Addr{bound})
+	b.ready(addrs)
 	return gnet.None
 }
 
@@ -163,7 +171,7 @@ func (b *Backend) OnShutdown(gnet.Engine) {
 func (b *Backend) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
 	l := b.loopOf(c.EventLoop())
 	s := wire.Socket{Ref: c, FD: int32(c.Fd())}
-	if owner := l.handler.Opened(s, c.LocalAddr(), c.RemoteAddr()); owner != nil {
+	if owner := l.handler.Opened(s, l.listenerOf(c), c.RemoteAddr()); owner != nil {
 		c.SetContext(owner)
 	}
 	return nil, gnet.None

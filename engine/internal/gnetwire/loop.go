@@ -2,6 +2,7 @@ package gnetwire
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -16,11 +17,12 @@ import (
 
 // loop implements wire.Loop on one gnet event loop.
 type loop struct {
-	backend *Backend
-	gnet    gnet.EventLoop
-	handler wire.Handler
-	iov     []unix.Iovec // loop-only; scratch of Writev
-	ticks   bool         // loop-only; what NeedTicks said last
+	backend   *Backend
+	gnet      gnet.EventLoop
+	handler   wire.Handler
+	listeners map[net.Addr]int // loop-only; see listenerOf
+	iov       []unix.Iovec     // loop-only; scratch of Writev
+	ticks     bool             // loop-only; what NeedTicks said last
 
 	woken       gnet.Runnable // calls handler.Woken; made once
 	ticked      gnet.Runnable // calls handler.Tick; made once
@@ -31,7 +33,7 @@ type loop struct {
 }
 
 func newLoop(b *Backend, g gnet.EventLoop) *loop {
-	l := &loop{backend: b, gnet: g}
+	l := &loop{backend: b, gnet: g, listeners: make(map[net.Addr]int)}
 	l.woken = gnet.RunnableFunc(func(context.Context) error {
 		l.handler.Woken()
 		return nil
@@ -108,11 +110,13 @@ func (l *loop) CloseWrite(s wire.Socket) error {
 // Close implements wire.Loop. gnet calls OnClose before it returns.
 func (l *loop) Close(s wire.Socket) { _ = l.gnet.Close(s.Ref.(gnet.Conn)) }
 
-// Detach implements wire.Loop.
-func (l *loop) Detach(s wire.Socket) (*os.File, error) {
+// Detach implements wire.Loop. The stream is a duplicate of the descriptor.
+func (l *loop) Detach(s wire.Socket) (net.Conn, error) {
 	fd, err := unix.FcntlInt(uintptr(s.FD), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("dup", err)
 	}
-	return os.NewFile(uintptr(fd), "detached connection"), nil
+	f := os.NewFile(uintptr(fd), "detached connection")
+	conn, err := net.FileConn(f) // duplicates once more
+	return conn, errors.Join(err, f.Close())
 }

@@ -38,8 +38,12 @@ func (l *loop) turn(f func()) {
 }
 
 // Now implements wire.Loop. Time passes while a loop works, and a loop may lose
-// its processor between two instructions.
+// its processor between two instructions. Outside of the loop's turn it is
+// another goroutine that asks.
 func (l *loop) Now() time.Duration {
+	if n := len(l.sim.turns); n == 0 || l.sim.turns[n-1] != l {
+		return l.sim.clock.now
+	}
 	l.check("Now")
 	l.sim.Interleave()
 	c := &l.sim.clock
@@ -206,7 +210,7 @@ func (l *loop) Close(s wire.Socket) {
 }
 
 // Detach implements wire.Loop. A simulated socket has no descriptor to give.
-func (l *loop) Detach(s wire.Socket) (*os.File, error) {
+func (l *loop) Detach(s wire.Socket) (net.Conn, error) {
 	l.use("Detach", s)
 	return nil, os.NewSyscallError("dup", syscall.EMFILE)
 }

@@ -8,6 +8,7 @@ import (
 
 // Profile is how one connection's network and the kernels at its ends behave.
 type Profile struct {
+	Listener   int           // index of the address that the peer connects to
 	AcceptLag  time.Duration // until the server accepts
 	NoAccept   bool          // the server never does
 	ServerLag  time.Duration // the most that it takes until the server reads

@@ -150,7 +150,7 @@ func (s *Sim) Run(limit time.Duration) bool {
 // Interleave lets other goroutines go on: now and then something happens outside
 // of the loops that are in a turn.
 func (s *Sim) Interleave() {
-	if s.opts.Interleave == 0 || len(s.turns) > len(s.loops)+1 || s.rng.Float64() >= s.opts.Interleave {
+	if s.stopped || s.opts.Interleave == 0 || len(s.turns) > len(s.loops)+1 || s.rng.Float64() >= s.opts.Interleave {
 		return
 	}
 	for range 1 + s.rng.IntN(3) {

@@ -25,7 +25,7 @@ type engine struct {
 	wokens   int
 }
 
-func (e *engine) Opened(s wire.Socket, _, _ net.Addr) wire.Owner {
+func (e *engine) Opened(s wire.Socket, _ int, _ net.Addr) wire.Owner {
 	e.sock = s
 	if e.opened != nil {
 		e.opened(e)
@@ -35,8 +35,9 @@ func (e *engine) Opened(s wire.Socket, _, _ net.Addr) wire.Owner {
 	}
 	return e
 }
-func (e *engine) Woken() { e.wokens++ }
-func (e *engine) Tick()  { e.ticks++ }
+func (e *engine) Woken()       { e.wokens++ }
+func (e *engine) Tick()        { e.ticks++ }
+func (e *engine) Broken(error) {}
 
 func (e *engine) Arrived(p []byte) {
 	if e.arrived != nil {

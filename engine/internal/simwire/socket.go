@@ -52,7 +52,7 @@ func (s *Socket) accept() {
 	}
 	s.state = opening
 	l.turn(func() {
-		owner := l.handler.Opened(wire.Socket{Ref: s, FD: s.fd}, addr("server"), addr("peer"))
+		owner := l.handler.Opened(wire.Socket{Ref: s, FD: s.fd}, s.peer.profile.Listener, addr("peer"))
 		if (owner == nil) != (s.state == closed) {
 			sim.misuse("fd %d: Opened gave an owner: %t, and has closed the socket: %t", s.fd, owner != nil, s.state == closed)
 		}

@@ -2,7 +2,8 @@
 // loop that carries it, and nothing else. Package gnetwire implements it on
 // gnet and the kernel; package simwire implements it in memory, with a seed and
 // a virtual clock, so that a connection's whole life can be tested without a
-// socket.
+// socket. Package tlswire stands between either of them and the engine, and adds
+// TLS.
 //
 // A Loop calls its Handler and the Owners of its connections from one goroutine,
 // one call at a time, so they need no locks for what belongs to the loop.
@@ -10,7 +11,6 @@ package wire
 
 import (
 	"net"
-	"os"
 	"time"
 )
 
@@ -23,7 +23,7 @@ type Socket struct {
 	FD  int32
 }
 
-// Loop carries connections. Every method but Wake is loop-only.
+// Loop carries connections. Every method but Now and Wake is loop-only.
 type Loop interface {
 	// Write makes one write(2). n < len(p) with a nil error means that the
 	// kernel takes no more for now. It does not retain p.
@@ -45,10 +45,11 @@ type Loop interface {
 	// Close ends the connection now. Owner.Closed is called before Close
 	// returns, unless it was called already.
 	Close(s Socket)
-	// Detach gives a duplicate of the descriptor, for use outside the loop.
-	// The caller still calls Close, which then does not end the stream.
-	Detach(s Socket) (*os.File, error)
-	// Now is the time since some fixed moment; it never goes back.
+	// Detach gives the stream for use outside the loop. The caller still calls
+	// Close, which then does not end the stream. Nothing may be written before.
+	Detach(s Socket) (net.Conn, error)
+	// Now is the time since some fixed moment; it never goes back. It is safe
+	// from any goroutine.
 	Now() time.Duration
 	// NeedTicks says whether Handler.Tick must be called about every
 	// TickInterval. A loop without timers sleeps.
@@ -67,9 +68,10 @@ const TickInterval = 50 * time.Millisecond
 
 // Handler is what lives on one Loop. All its methods are called on the loop.
 type Handler interface {
-	// Opened introduces a new connection and asks for its owner. A nil owner
-	// means that the handler has closed s already.
-	Opened(s Socket, local, remote net.Addr) Owner
+	// Opened introduces a new connection and asks for its owner. listener is the
+	// index of the address that it came to. A nil owner means that the handler
+	// has closed s already.
+	Opened(s Socket, listener int, remote net.Addr) Owner
 	// Woken answers Wake.
 	Woken()
 	// Tick tells that time has passed, while NeedTicks is on.
@@ -85,6 +87,11 @@ type Owner interface {
 	// Writable answers WatchWritable. It may come once without need, and once
 	// after Closed, when it was on its way already.
 	Writable()
+	// Broken says that what the peer sends cannot be understood any more (TLS):
+	// nothing more will be Arrived, and the loop has told the peer what it could.
+	// The owner ends the connection in order: CloseWrite, wait for the peer,
+	// Close.
+	Broken(err error)
 	// Closed is the last call for a connection: the peer has ended its half
 	// (io.EOF), the connection broke (another error), or Close was called (nil).
 	Closed(err error)
@@ -92,8 +99,8 @@ type Owner interface {
 
 // Backend is one running transport: listeners and loops.
 type Backend interface {
-	// Serve listens, calls ready with the bound addresses, and carries
-	// connections until Stop. newHandler makes the Handler of a loop, before
+	// Serve listens, calls ready with the bound addresses in the order of the
+	// listeners, and carries connections until Stop. newHandler makes the Handler of a loop, before
 	// that loop's first event. An error means that serving never began, or
 	// broke.
 	Serve(newHandler func(Loop) Handler, ready func(bound []net.Addr)) error

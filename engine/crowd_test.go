@@ -1,0 +1,211 @@
+package engine
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"golang.org/x/sys/unix"
+
+	"github.com/headrace/headrace/codec"
+)
+
+// A crowd of ten thousand, of which some flood the server and read nothing. The
+// memory of these stays within their limits, and the others notice nothing.
+func TestStalledReadersInACrowd(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector changes the size of everything")
+	}
+	const (
+		stalled    = 200
+		maxQueue   = 64 << 10
+		readBuffer = 64 << 10
+		perStalled = 2*maxQueue + readBuffer + 16<<10 // the queue up to its limit, a read that waits, and rounding
+	)
+	n := min(10_000, descriptorLimit()-2000)
+	if n < 1000 {
+		t.Skipf("RLIMIT_NOFILE is %d: too few for a crowd", descriptorLimit())
+	}
+	var flooders atomic.Int64
+	var most atomic.Int64
+	h := HandlerFuncs{Message: func(c *Conn, op Op, p []byte) {
+		if len(p) >= floodSize && c.User() == nil {
+			c.SetUser(true)
+			flooders.Add(1)
+		}
+		_ = c.Reply(op, p)
+		most.Store(max(most.Load(), int64(c.Buffered())))
+	}}
+	srv := startServer(t, Config{Network: "tcp4", Loops: 1, MaxConns: 1 << 20, ReadBuffer: readBuffer}, func(s *Server) {
+		s.Handle("/x", Endpoint{Handler: h, MaxMessage: 16 << 10, MaxQueue: maxQueue, WhenFull: DropOldest})
+	})
+	crowd := startCrowd(t, srv, n, stalled)
+	defer crowd.end()
+	before := heapInUse()
+	crowd.say(t, "flood", "flooding")
+	deadline := time.Now().Add(patience)
+	for flooders.Load() < stalled && time.Now().Before(deadline) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if got := flooders.Load(); got != stalled {
+		t.Fatalf("%d of %d floods have begun", got, stalled)
+	}
+	stop := make(chan struct{})
+	defer close(stop)
+	go feedStalled(srv, stop)
+	crowd.say(t, "echo", "echoed") // everyone else, each checked
+	used := heapInUse() - before
+	t.Logf("%d connections, %d of them stalled: %d KiB of heap for each stalled one, at most %d KiB queued", n, stalled, used/stalled>>10, most.Load()>>10)
+	if used > stalled*perStalled {
+		t.Errorf("%d stalled readers take %d bytes of heap, more than %d each", stalled, used, perStalled)
+	}
+	if most.Load() > 2*maxQueue {
+		t.Errorf("%d bytes were queued for a connection with a limit of %d", most.Load(), maxQueue)
+	}
+	if got := srv.Connections(); got != n {
+		t.Errorf("%d connections are open, want all %d", got, n)
+	}
+}
+
+// feedStalled sends to everyone who floods, whether or not they read.
+func feedStalled(srv *Server, stop <-chan struct{}) {
+	srv.mu.Lock()
+	l := srv.loops[0]
+	srv.mu.Unlock()
+	p := make([]byte, 1<<10)
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+		l.push(item{run: func(l *loop) {
+			for _, c := range l.conns {
+				if c.user != nil {
+					_ = c.Send(Binary, p)
+				}
+			}
+		}})
+	}
+}
+
+// crowd is another process with many connections. It does what it is told.
+type crowd struct {
+	cmd *exec.Cmd
+	in  interface{ Close() error }
+	w   *bufio.Writer
+	r   *bufio.Reader
+}
+
+const (
+	crowdEnv  = "HEADRACE_TEST_CROWD"
+	floodSize = 4 << 10
+)
+
+func startCrowd(t *testing.T, srv *Server, n, stalled int) *crowd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %d", crowdEnv, srv.Addr(), n, stalled))
+	cmd.Stderr = os.Stderr
+	stdin, err1 := cmd.StdinPipe()
+	stdout, err2 := cmd.StdoutPipe()
+	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
+		t.Fatal(err)
+	}
+	c := &crowd{cmd: cmd, in: stdin, w: bufio.NewWriter(stdin), r: bufio.NewReader(stdout)}
+	c.expect(t, "open")
+	return c
+}
+
+func (c *crowd) say(t *testing.T, word, answer string) {
+	t.Helper()
+	fmt.Fprintln(c.w, word)
+	_ = c.w.Flush()
+	c.expect(t, answer)
+}
+
+func (c *crowd) expect(t *testing.T, answer string) {
+	t.Helper()
+	if line, err := c.r.ReadString('\n'); strings.TrimSpace(line) != answer {
+		c.end()
+		t.Fatalf("the crowd said %q (%v), want %q", line, err, answer)
+	}
+}
+
+func (c *crowd) end() {
+	_ = c.in.Close()
+	_ = c.cmd.Wait()
+}
+
+// runCrowd is the other process. It ends when its standard input does.
+func runCrowd(spec string) int {
+	var addr string
+	var n, stalled int
+	_, _ = fmt.Sscan(spec, &addr, &n, &stalled)
+	var conns []*testClient
+	for i := range n {
+		c, err := dialSmall(addr, i < stalled)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "crowd:", err)
+			return 1
+		}
+		conns = append(conns, c)
+	}
+	fmt.Println("open")
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		switch in.Text() {
+		case "flood":
+			for _, c := range conns[:stalled] {
+				go flood(c)
+			}
+			fmt.Println("flooding")
+		case "echo":
+			for i := range n - stalled {
+				c := conns[stalled+i]
+				c.r = bufio.NewReader(c.Conn)
+				if err := c.echo(codec.OpText, fmt.Sprint("from ", i)); err != nil {
+					fmt.Println("connection", i, err)
+					return 1
+				}
+				c.r = nil
+			}
+			fmt.Println("echoed")
+		}
+	}
+	runtime.KeepAlive(conns)
+	return 0
+}
+
+// dialSmall connects, with small buffers in the kernel for those that will stall.
+func dialSmall(addr string, small bool) (*testClient, error) {
+	d := net.Dialer{Timeout: patience}
+	if small {
+		d.Control = func(_, _ string, raw syscall.RawConn) error {
+			return raw.Control(func(fd uintptr) {
+				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<10)
+				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 32<<10)
+			})
+		}
+	}
+	conn, _, _, err := ws.Dialer{NetDial: d.DialContext}.Dial(context.Background(), "ws://"+addr+"/x")
+	return &testClient{Conn: conn}, err
+}
+
+// flood sends for as long as the server takes something, and reads nothing.
+func flood(c *testClient) {
+	p := make([]byte, floodSize)
+	for c.send(codec.OpBinary, p) == nil {
+	}
+}

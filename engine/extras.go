@@ -1,0 +1,38 @@
+package engine
+
+import "sync/atomic"
+
+// extras is what only some connections need, so that the others don't pay for
+// it: one in a hundred thousand is at its end, one endpoint in ten compresses.
+type extras struct {
+	// loop-only
+	end     *CloseInfo // once the end has begun
+	deflate *deflation // when permessage-deflate was agreed on
+	limit   uint32     // tick at which the limits are looked at, while flagLimited
+	oldest  uint32     // tick at which the connection reaches its maximum age
+	talked  uint32     // tick of the last message, with Endpoint.IdleTimeout
+
+	// any goroutine
+	dropped atomic.Uint32
+	jobs    atomic.Pointer[jobs] // with Endpoint.Workers, once OnOpen has returned
+}
+
+// extra gives the connection's extras, made when they are first needed. Safe from
+// any goroutine.
+func (c *Conn) extra() *extras {
+	if x := c.more.Load(); x != nil {
+		return x
+	}
+	c.more.CompareAndSwap(nil, new(extras))
+	return c.more.Load()
+}
+
+// end is how the connection ends, nil before that has begun.
+func (c *Conn) end() *CloseInfo {
+	if x := c.more.Load(); x != nil {
+		return x.end
+	}
+	return nil
+}
+
+func (c *Conn) setEnd(info *CloseInfo) { c.extra().end = info }
