@@ -10,18 +10,22 @@ import (
 )
 
 // banner is what the start shows: everything that is served, at a glance.
-// asked is --addr, whose host reads better than the address it came to.
-func banner(asked string, bound net.Addr) string {
+// asked is --addr, whose host reads better than the address it came to. s is "s"
+// with TLS, as in https and wss, and note is what there is to say about it.
+func banner(asked string, bound net.Addr, s, note string) string {
 	host := reachable(asked, bound)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", versionLine())
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(table, "  http://%s/\tthe page: try it here\n", host)
+	fmt.Fprintf(table, "  http%s://%s/\tthe page: try it here\n", s, host)
 	for _, r := range routes() {
-		fmt.Fprintf(table, "  ws://%s%s\t%s\n", host, r.path, r.does)
+		fmt.Fprintf(table, "  ws%s://%s%s\t%s\n", s, host, r.path, r.does)
 	}
-	fmt.Fprintf(table, "  http://%s/healthz\tsays ok\n", host)
+	fmt.Fprintf(table, "  http%s://%s/healthz\tsays ok\n", s, host)
 	_ = table.Flush() // to a strings.Builder
+	if note != "" {
+		b.WriteString("\n" + note)
+	}
 	b.WriteString("\nCtrl-C closes everyone and ends.\n")
 	return b.String()
 }

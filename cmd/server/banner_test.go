@@ -7,7 +7,7 @@ import (
 )
 
 func TestBanner(t *testing.T) {
-	got := banner("localhost:0", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8123})
+	got := banner("localhost:0", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8123}, "", "")
 	for _, want := range []string{
 		"http://localhost:8123/ ", "ws://localhost:8123/echo ", "ws://localhost:8123/ws/chat ",
 		"ws://localhost:8123/hello ", "http://localhost:8123/healthz ",
@@ -15,6 +15,20 @@ func TestBanner(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in\n%s", want, got)
 		}
+	}
+}
+
+func TestBannerWithTLS(t *testing.T) {
+	got := banner("localhost:0", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8123}, "s", "Mind the gap.\n")
+	for _, want := range []string{
+		"https://localhost:8123/ ", "wss://localhost:8123/echo ", "https://localhost:8123/healthz ", "\nMind the gap.\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "http://") || strings.Contains(got, "ws://") {
+		t.Errorf("it names a plain address:\n%s", got)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/headrace/headrace/engine"
 )
 
 const usage = `headrace-server serves WebSocket connections, and a page in the browser to try them on.
@@ -23,6 +25,16 @@ const usage = `headrace-server serves WebSocket connections, and a page in the b
   --allow-origin origin   lets pages of this origin connect too, such as
                           https://example.com, or * for all; may be repeated
                           (only pages that come from this server)
+  --tls-cert file         serves wss and https with this certificate (PEM, the chain
+                          behind it); read again when the file changes
+  --tls-key file          its key (PEM)
+  --tls-self-signed       serves wss and https with a certificate made at the start, for
+                          localhost and this machine's name; browsers warn of it
+  --compression mode      permessage-deflate for clients that offer it (off):
+                            history   to the client with a history of 1 KB, from it none
+                            takeover  from it too, with a history of up to 32 KB
+                            single    each message for itself
+                            full      to it with a compressor of 1 MB for each connection
   --log-level level       debug, info, warn or error (info)
   --version               prints the version
   --help                  prints this
@@ -36,8 +48,13 @@ type options struct {
 	loops        int
 	maxMessage   int64
 	allowOrigins []string
+	compression  *engine.Compression
+	tlsCert      string
+	tlsKey       string
 	logLevel     slog.Level
 	version      bool
+
+	tlsSelfSigned bool
 }
 
 func defaults() options {
@@ -63,6 +80,10 @@ func parseFlags(args []string) (options, error) {
 	f.Func("loops", "", o.setLoops)
 	f.Func("max-message", "", o.setMaxMessage)
 	f.Func("allow-origin", "", o.addOrigin)
+	f.Func("compression", "", o.setCompression)
+	f.StringVar(&o.tlsCert, "tls-cert", "", "")
+	f.StringVar(&o.tlsKey, "tls-key", "", "")
+	f.BoolVar(&o.tlsSelfSigned, "tls-self-signed", false, "")
 	f.Func("log-level", "", o.setLogLevel)
 	f.BoolVar(&o.version, "version", false, "")
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -73,7 +94,18 @@ func parseFlags(args []string) (options, error) {
 	if f.NArg() > 0 {
 		return options{}, fmt.Errorf("unexpected argument %q: every setting is a flag", f.Arg(0))
 	}
-	return o, nil
+	return o, o.checkTLS()
+}
+
+// checkTLS refuses flags that don't go together.
+func (o *options) checkTLS() error {
+	switch {
+	case (o.tlsCert == "") != (o.tlsKey == ""):
+		return errors.New("--tls-cert and --tls-key go together")
+	case o.tlsCert != "" && o.tlsSelfSigned:
+		return errors.New("--tls-self-signed makes its own certificate: leave --tls-cert and --tls-key out")
+	}
+	return nil
 }
 
 // plainWords turns package flag's errors into ours, with two dashes.
@@ -120,6 +152,24 @@ func (o *options) addOrigin(s string) error {
 	}
 	o.allowOrigins = append(o.allowOrigins, strings.ToLower(s))
 	return nil
+}
+
+func (o *options) setCompression(s string) error {
+	mode, ok := compressions[s]
+	if !ok {
+		return errors.New("it must be off, history, takeover, single or full")
+	}
+	o.compression = mode
+	return nil
+}
+
+// compressions are the modes of --compression.
+var compressions = map[string]*engine.Compression{
+	"off":      nil,
+	"history":  {},
+	"takeover": {ClientBits: 15},
+	"single":   {History: engine.NoHistory},
+	"full":     {History: engine.FullHistory, ClientBits: 15},
 }
 
 func (o *options) setLogLevel(s string) error {

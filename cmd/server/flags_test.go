@@ -22,6 +22,10 @@ func TestParseFlags(t *testing.T) {
 			addr: "localhost:8080", maxMessage: 1 << 20, allowOrigins: []string{"https://example.com", "*"},
 		}},
 		{"--log-level debug", options{addr: "localhost:8080", maxMessage: 1 << 20, logLevel: slog.LevelDebug}},
+		{"--tls-cert c.pem --tls-key k.pem", options{addr: "localhost:8080", maxMessage: 1 << 20, tlsCert: "c.pem", tlsKey: "k.pem"}},
+		{"--compression takeover", options{addr: "localhost:8080", maxMessage: 1 << 20, compression: compressions["takeover"]}},
+		{"--compression off", options{addr: "localhost:8080", maxMessage: 1 << 20}},
+		{"--tls-self-signed", options{addr: "localhost:8080", maxMessage: 1 << 20, tlsSelfSigned: true}},
 		{"--version", options{addr: "localhost:8080", maxMessage: 1 << 20, version: true}},
 	} {
 		got, err := parseFlags(strings.Fields(tt.args))
@@ -49,6 +53,10 @@ func TestParseFlagsRefuses(t *testing.T) {
 		{"--allow-origin https://user@example.com", "it must be scheme://host[:port]"},
 		{"--log-level loud", "it must be debug, info, warn or error"},
 		{"--version=maybe", `invalid value "maybe" for --version: it takes no value`},
+		{"--compression best", "it must be off, history, takeover, single or full"},
+		{"--tls-cert c.pem", "--tls-cert and --tls-key go together"},
+		{"--tls-key k.pem", "--tls-cert and --tls-key go together"},
+		{"--tls-cert c.pem --tls-key k.pem --tls-self-signed", "leave --tls-cert and --tls-key out"},
 		{"serve", `unexpected argument "serve"`},
 	} {
 		_, err := parseFlags(strings.Fields(tt.args))
@@ -78,7 +86,7 @@ func TestParseSize(t *testing.T) {
 
 // The help names every flag.
 func TestUsageIsComplete(t *testing.T) {
-	for _, name := range []string{"addr", "loops", "max-message", "allow-origin", "log-level", "version", "help"} {
+	for _, name := range []string{"addr", "loops", "max-message", "allow-origin", "compression", "tls-cert", "tls-key", "tls-self-signed", "log-level", "version", "help"} {
 		if !strings.Contains(usage, "--"+name) {
 			t.Errorf("--%s is missing", name)
 		}

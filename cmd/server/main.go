@@ -4,14 +4,17 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -64,7 +67,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 func serve(opts options, stdout, stderr io.Writer) error {
 	makeRoom(opts.loops)
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: opts.logLevel}))
-	srv, err := newServer(opts, logger)
+	config, note, err := secure(opts, logger)
+	if err != nil {
+		return err
+	}
+	srv, err := newServer(opts, config, logger)
 	if err != nil {
 		return err
 	}
@@ -80,7 +87,11 @@ func serve(opts options, stdout, stderr io.Writer) error {
 	defer forget() // an end without a signal is no shutdown
 	go func() {
 		<-srv.Ready()
-		fmt.Fprint(stdout, banner(opts.addr, srv.Addr()))
+		s := ""
+		if config != nil {
+			s = "s"
+		}
+		fmt.Fprint(stdout, banner(opts.addr, srv.Addr(), s, note))
 	}()
 	err = srv.Run(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
@@ -90,10 +101,10 @@ func serve(opts options, stdout, stderr io.Writer) error {
 	return err
 }
 
-// newServer makes the server with all that it serves.
-func newServer(opts options, logger *slog.Logger) (*engine.Server, error) {
+// newServer makes the server with all that it serves. config is nil without TLS.
+func newServer(opts options, config *tls.Config, logger *slog.Logger) (*engine.Server, error) {
 	srv, err := engine.New(engine.Config{
-		Addr:            opts.addr,
+		Listeners:       listeners(opts.addr, config),
 		Loops:           opts.loops,
 		CloseTimeout:    closeTimeout,
 		ShutdownTimeout: shutdownTimeout,
@@ -107,6 +118,34 @@ func newServer(opts options, logger *slog.Logger) (*engine.Server, error) {
 	}
 	srv.HandleHTTP(pages(routes()))
 	return srv, nil
+}
+
+// listeners are the addresses to listen on. localhost is two where the machine
+// has both, and a browser tries ::1 first.
+func listeners(addr string, config *tls.Config) []engine.Listener {
+	var all []engine.Listener
+	host, port, _ := net.SplitHostPort(addr)
+	if n, err := strconv.Atoi(port); host == "localhost" && err == nil && n > 0 { // two free ports would be different ones
+		for _, ip := range []string{"127.0.0.1", "::1"} {
+			if isHere(ip) {
+				all = append(all, engine.Listener{Addr: net.JoinHostPort(ip, port), TLS: config})
+			}
+		}
+	}
+	if all == nil {
+		all = append(all, engine.Listener{Addr: addr, TLS: config})
+	}
+	return all
+}
+
+// isHere says whether this machine has an address.
+func isHere(ip string) bool {
+	ln, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+	if err != nil {
+		return false
+	}
+	_ = ln.Close()
+	return true
 }
 
 // makeRoom raises GOMAXPROCS above the number of loops. With no processor to

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,7 +44,11 @@ func startServer(t *testing.T, change func(*options)) (addr string) {
 	if change != nil {
 		change(&opts)
 	}
-	srv, err := newServer(opts, testLogger(t))
+	config, _, err := secure(opts, testLogger(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := newServer(opts, config, testLogger(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +91,24 @@ func runServer(t *testing.T, srv *engine.Server) (addr string) {
 		t.Fatal("Run:", err)
 	}
 	return srv.Addr().String()
+}
+
+func TestLocalhostIsBothAddresses(t *testing.T) {
+	if !isHere("::1") {
+		t.Skip("this machine has no ::1")
+	}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(free.Addr().String())
+	_ = free.Close()
+	startServer(t, func(o *options) { o.addr = "localhost:" + port })
+	for _, ip := range []string{"127.0.0.1", "::1"} {
+		c := dial(t, net.JoinHostPort(ip, port), "/echo")
+		c.say(ip)
+		c.hear(ip)
+	}
 }
 
 func testLogger(t *testing.T) *slog.Logger {

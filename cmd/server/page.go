@@ -60,7 +60,11 @@ func upgradeRequired(w http.ResponseWriter, r *http.Request) {
 	h.Set("Connection", "Upgrade")
 	h.Set("Upgrade", "websocket")
 	h.Set("Sec-WebSocket-Version", "13")
+	scheme := "ws"
+	if r.TLS != nil {
+		scheme = "wss"
+	}
 	http.Error(w, fmt.Sprintf("%s speaks WebSocket, and this was a plain %s request.\n"+
-		"Open it with new WebSocket(\"ws://…%s\"), or visit / for a page that does.", r.URL.Path, r.Method, r.URL.Path),
+		"Open it with new WebSocket(\"%s://…%s\"), or visit / for a page that does.", r.URL.Path, r.Method, scheme, r.URL.Path),
 		http.StatusUpgradeRequired)
 }

@@ -34,6 +34,8 @@ func (r route) endpoint(opts options, logger *slog.Logger) engine.Endpoint {
 		MaxMessage: opts.maxMessage,
 		MaxQueue:   int(min(1<<30, max(1<<20, queuedMessages*opts.maxMessage))),
 		Origins:    opts.allowOrigins,
+
+		Compression: opts.compression,
 	}
 	if logger.Enabled(context.Background(), slog.LevelDebug) {
 		e.Handler = logged{e.Handler, logger}
