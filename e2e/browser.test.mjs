@@ -25,10 +25,10 @@ describe("Chromium", () => {
     await endAll();
   });
 
-  test("the page", async (t) => tour(t, browser, server.host));
+  test("the page", async (t) => tour(t, browser, server));
 
   test("every second", async () => {
-    const page = await Page.open(browser, server.host);
+    const page = await Page.open(browser, server);
     await page.connect("/echo");
     await page.tab.getByRole("checkbox", { name: "Every second" }).check();
     await page.tab.locator('#log li[data-way="in"]').nth(1).waitFor();
@@ -38,7 +38,7 @@ describe("Chromium", () => {
   });
 
   test("the keyboard alone is enough", async () => {
-    const page = await Page.open(browser, server.host);
+    const page = await Page.open(browser, server);
     const keys = page.tab.keyboard;
     await keys.press("Tab"); // the endpoints, as one stop
     await keys.press("ArrowDown");
@@ -53,7 +53,7 @@ describe("Chromium", () => {
   });
 
   test("a phone's width needs no scrolling sideways", async () => {
-    const page = await Page.open(browser, server.host);
+    const page = await Page.open(browser, server);
     await page.tab.setViewportSize({ width: 320, height: 640 });
     await page.connect("/echo");
     await page.say("x".repeat(500));
@@ -74,7 +74,7 @@ describe("Chromium", () => {
 
     const open = await startServer("--allow-origin", "https://example.com", "--allow-origin", origin);
     assert.deepEqual(await tab.evaluate(eventsOf, `ws://${open.host}/echo`), ["open"]);
-    const own = await Page.open(browser, open.host);
+    const own = await Page.open(browser, open);
     await own.connect("/echo");
     assert.deepEqual(own.complaints, [], "the server's own page may connect all the same");
     await own.close();
@@ -85,7 +85,7 @@ describe("Chromium", () => {
     const own = await startServer();
     const pages = [];
     for (const path of ["/echo", "/ws/chat", "/hello"]) {
-      const page = await Page.open(browser, own.host);
+      const page = await Page.open(browser, own);
       await page.connect(path);
       pages.push(page);
     }
@@ -101,7 +101,7 @@ describe("Chromium", () => {
 
   test("a server that vanishes gives 1006", async () => {
     const own = await startServer();
-    const page = await Page.open(browser, own.host);
+    const page = await Page.open(browser, own);
     await page.connect("/echo");
     await end(own.child, "SIGKILL");
     assertClose(await page.event({ kind: "close" }), 1006, "", false);

@@ -10,7 +10,7 @@ describe("ws, the client of Node.js", () => {
   });
   after(endAll);
 
-  test("10,000 echoes", async (t) => echo(t, server.host, { messages: 10_000, connections: 8 }));
-  test("refusals", async (t) => refusals(t, server.host));
+  test("10,000 echoes", async (t) => echo(t, server, { messages: 10_000, connections: 8 }));
+  test("refusals", async (t) => refusals(t, server));
   test("the server ends with exit code 0", async () => assert.equal(await end(server.child), 0));
 });

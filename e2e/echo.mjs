@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import http from "node:http";
+import https from "node:https";
 import { WebSocket } from "ws";
 
 const largest = 1 << 20;
@@ -30,7 +32,7 @@ function makePools(rand) {
 }
 
 /** Sizes spread over the orders of magnitude: as many from 10 to 100 bytes as from 10 to 100 KB, and fewer beyond. */
-const sizeOf = (rand) => Math.floor(2 ** (20 * rand() ** 1.3));
+const sizeOf = (rand, limit) => Math.floor(limit ** (rand() ** 1.3));
 
 function pieceOf(pool, size, isText, rand) {
   let from = Math.floor(rand() * (pool.length - size));
@@ -59,10 +61,12 @@ function sendMessage(ws, message, isText, rand) {
 }
 
 /** One connection: sends count messages and checks what comes back. */
-async function converse(url, count, seed, pools, stats) {
+async function converse(url, options, count, seed, pools, stats) {
   const rand = random(seed);
-  const ws = new WebSocket(url);
+  const ws = new WebSocket(url, options.client);
   await once(ws, "open");
+  assert.match(ws.extensions, options.extensions ?? /^$/);
+  const limit = options.largest ?? largest;
   const awaited = []; // messages whose echo is to come
   const pings = [];
   let sent = 0;
@@ -82,7 +86,7 @@ async function converse(url, count, seed, pools, stats) {
       alive();
       while (sent < count && awaited.length < messagesInFlight && (inFlight < bytesInFlight - largest || inFlight === 0)) {
         const isText = rand() < 0.5;
-        const message = pieceOf(isText ? pools.text : pools.binary, edges[sent] ?? sizeOf(rand), isText, rand);
+        const message = pieceOf(isText ? pools.text : pools.binary, Math.min(limit, edges[sent] ?? sizeOf(rand, limit)), isText, rand);
         awaited.push({ message, isText });
         pings.push(...sendMessage(ws, message, isText, rand));
         inFlight += message.length;
@@ -117,16 +121,22 @@ async function converse(url, count, seed, pools, stats) {
   ws.close(1000, "done");
   const [code] = await once(ws, "close");
   assert.equal(code, 1000);
+  stats.read += ws._socket.bytesRead;
+  stats.written += ws._socket.bytesWritten;
 }
 
-/** Echoes messages over several connections at once, and tells what it did. */
-export async function echo(t, host, { messages, connections }) {
+/**
+ * Echoes messages over several connections at once, and tells what it did. client are options of ws, extensions is what
+ * the server has to agree to, largest the most bytes of a message.
+ */
+export async function echo(t, { host, secure }, options) {
+  const { messages, connections } = options;
   const seed = Number(process.env.E2E_SEED || Date.now() % 2 ** 31);
   const pools = makePools(random(seed));
-  const stats = { echoes: 0, pongs: 0, bytes: 0 };
+  const stats = { echoes: 0, pongs: 0, bytes: 0, read: 0, written: 0 };
   const began = Date.now();
   await Promise.all(
-    Array.from({ length: connections }, (_, i) => converse(`ws://${host}/echo`, messages / connections, seed + i, pools, stats)),
+    Array.from({ length: connections }, (_, i) => converse(`${secure ? "wss" : "ws"}://${host}/echo`, options, messages / connections, seed + i, pools, stats)),
   ).catch((e) => {
     throw new Error(`${e.message} (again with E2E_SEED=${seed})`, { cause: e });
   });
@@ -134,12 +144,14 @@ export async function echo(t, host, { messages, connections }) {
   assert.ok(stats.pongs > messages / 20, `${stats.pongs} pongs`);
   const seconds = ((Date.now() - began) / 1000).toFixed(1);
   t.diagnostic(`${stats.echoes} messages, ${(stats.bytes / 2 ** 20).toFixed(0)} MiB each way, ${stats.pongs} pongs, ${seconds} s, seed ${seed}`);
+  return stats;
 }
 
 /** What a server must refuse, and how. */
-export async function refusals(t, host) {
+export async function refusals(t, { host, secure }) {
+  const at = (scheme, path) => `${scheme}${secure ? "s" : ""}://${host}${path}`;
   await t.test("a message over 1 MiB: 1009", async () => {
-    const ws = new WebSocket(`ws://${host}/echo`);
+    const ws = new WebSocket(at("ws", "/echo"), { rejectUnauthorized: false });
     await once(ws, "open");
     ws.send(Buffer.alloc(largest + 1));
     const [code] = await once(ws, "close");
@@ -147,22 +159,22 @@ export async function refusals(t, host) {
   });
 
   await t.test("a path that is none: 404", async () => {
-    const ws = new WebSocket(`ws://${host}/nothing`);
+    const ws = new WebSocket(at("ws", "/nothing"), { rejectUnauthorized: false });
     const [, response] = await once(ws, "unexpected-response");
     assert.equal(response.statusCode, 404);
     response.destroy();
   });
 
   await t.test("another origin: 403", async () => {
-    const ws = new WebSocket(`ws://${host}/echo`, { origin: "https://example.com" });
+    const ws = new WebSocket(at("ws", "/echo"), { origin: "https://example.com", rejectUnauthorized: false });
     const [, response] = await once(ws, "unexpected-response");
     assert.equal(response.statusCode, 403);
     response.destroy();
   });
 
   await t.test("a plain GET: 426", async () => {
-    const response = await fetch(`http://${host}/echo`);
-    assert.equal(response.status, 426);
-    assert.match(await response.text(), /WebSocket/);
+    const [response] = await once((secure ? https : http).get(at("http", "/echo"), { rejectUnauthorized: false }), "response");
+    assert.equal(response.statusCode, 426);
+    assert.match(String((await response.toArray())[0]), /WebSocket/);
   });
 }

@@ -16,14 +16,14 @@ describe("behind nginx", () => {
     await endAll();
   });
 
-  test("the page", async (t) => tour(t, browser, nginx.host));
-  test("10,000 echoes", async (t) => echo(t, nginx.host, { messages: 10_000, connections: 8 }));
-  test("refusals", async (t) => refusals(t, nginx.host));
+  test("the page", async (t) => tour(t, browser, nginx));
+  test("10,000 echoes", async (t) => echo(t, nginx, { messages: 10_000, connections: 8 }));
+  test("refusals", async (t) => refusals(t, nginx));
 
   // Such a proxy makes the server's own page look like another site's.
   test("an nginx that keeps the Host to itself: error, then 1006", async () => {
     const careless = await startNginx(server, { passHost: false });
-    const page = await Page.open(browser, careless.host);
+    const page = await Page.open(browser, careless);
     await page.dial("/echo");
     await page.event({ kind: "error" });
     assertClose(await page.event({ kind: "close" }), 1006, "", false);

@@ -8,9 +8,9 @@ export class Page {
   /** What the browser complained about, and what the page asked of others than its server. */
   complaints = [];
 
-  static async open(browser, host) {
+  static async open(browser, { host, secure = false }) {
     const page = new Page();
-    page.tab = await browser.newTab();
+    page.tab = await browser.newTab({ ignoreHTTPSErrors: secure });
     page.tab.setDefaultTimeout(patience);
     page.tab.on("console", (m) => {
       if (["error", "warning"].includes(m.type())) page.complaints.push(m.text());
@@ -20,7 +20,7 @@ export class Page {
     page.tab.on("request", (r) => {
       if (new URL(r.url()).host !== host) page.complaints.push(`a request to ${r.url()}`);
     });
-    const response = await page.tab.goto(`http://${host}/`);
+    const response = await page.tab.goto(`${secure ? "https" : "http"}://${host}/`);
     assert.equal(response.status(), 200);
     return page;
   }
@@ -76,11 +76,11 @@ export function assertClose(event, code, reason, clean) {
 }
 
 /** Walks the page through every endpoint. Direct and behind a proxy it is all the same. */
-export async function tour(t, browser, host) {
+export async function tour(t, browser, site) {
   await t.test("echo: open, text, binary, close", async () => {
-    const page = await Page.open(browser, host);
+    const page = await Page.open(browser, site);
     const open = await page.connect("/echo");
-    assert.equal(open.text, `ws://${host}/echo`);
+    assert.equal(open.text, `${site.secure ? "wss" : "ws"}://${site.host}/echo`);
     for (const text of ["Hello, stream", "水車が回る, ça tourne, 🌊"]) {
       await page.say(text);
       const back = await page.event({ kind: "text", way: "in", text });
@@ -97,7 +97,7 @@ export async function tour(t, browser, host) {
   });
 
   await t.test("hello: a greeting, and 1000 Bye! after 5 s", async () => {
-    const page = await Page.open(browser, host);
+    const page = await Page.open(browser, site);
     await page.connect("/hello");
     await page.say("My name is Bora");
     const began = Date.now();
@@ -110,7 +110,7 @@ export async function tour(t, browser, host) {
   });
 
   await t.test("chat: two tabs with one another, and no binary", async () => {
-    const [ada, bora] = [await Page.open(browser, host), await Page.open(browser, host)];
+    const [ada, bora] = [await Page.open(browser, site), await Page.open(browser, site)];
     await ada.connect("/ws/chat");
     await bora.connect("/ws/chat");
     for (const [speaker, text] of [[ada, "I am Ada"], [bora, "I am Bora"], [ada, "Nice to meet you"]]) {

@@ -55,8 +55,8 @@ export async function startServer(...args) {
     stdio: ["ignore", "pipe", "inherit"],
   });
   for await (const line of createInterface({ input: child.stdout })) {
-    const host = line.match(/ws:\/\/(\S+)\/echo/)?.[1];
-    if (host) return { child, host };
+    const [, secure, host] = line.match(/ws(s?):\/\/(\S+)\/echo/) ?? [];
+    if (host) return { child, host, secure: secure === "s" };
   }
   throw new Error("the server did not say where it listens");
 }
