@@ -64,6 +64,14 @@ func (h simHandler) enter(c *Conn, callback string) *simLife {
 	return l
 }
 
+// place is the loop on which the callbacks after OnOpen run, -1 on a worker.
+func (l *simLife) place() int {
+	if l.works() {
+		return -1
+	}
+	return l.loop
+}
+
 func (l *simLife) leave() { l.inside = "" }
 
 // OnOpen implements Handler.
@@ -93,16 +101,18 @@ func (h simHandler) OnMessage(c *Conn, op Op, p []byte) {
 	if h.w.rng.IntN(3) > 0 {
 		l.send("Reply", l.home(), op, p)
 	}
-	h.w.act(l, l.loop)
+	h.w.act(l, l.place())
 }
 
 // OnPing implements PingHandler. The pong is in the queue already.
 func (h simHandler) OnPing(c *Conn, p []byte) {
 	l := h.enter(c, "OnPing")
 	defer l.leave()
-	l.accepted(l.home(), wirePong, p)
+	if !l.works() { // else the peer may have the pong before the handler hears of the ping
+		l.accepted(l.home(), wirePong, p)
+	}
 	l.hear(wirePing, p)
-	h.w.act(l, l.loop)
+	h.w.act(l, l.place())
 }
 
 // OnPong implements PongHandler.
@@ -111,7 +121,7 @@ func (h simHandler) OnPong(c *Conn, p []byte) {
 	defer l.leave()
 	l.hear(wirePong, p)
 	if h.w.rng.IntN(4) == 0 {
-		h.w.act(l, l.loop)
+		h.w.act(l, l.place())
 	}
 }
 
@@ -119,10 +129,10 @@ func (h simHandler) OnPong(c *Conn, p []byte) {
 func (h simHandler) OnDrain(c *Conn) {
 	l := h.enter(c, "OnDrain")
 	defer l.leave()
-	if n := c.Buffered(); n > l.endpoint().LowWater {
+	if n := c.Buffered(); n > l.endpoint().LowWater && !l.works() { // on a worker, more may have come
 		l.failf("OnDrain with %d bytes waiting", n)
 	}
-	h.w.act(l, l.loop)
+	h.w.act(l, l.place())
 }
 
 // OnFull implements FullHandler.
@@ -131,7 +141,7 @@ func (h simHandler) OnFull(c *Conn) FullPolicy {
 	defer l.leave()
 	policy := FullPolicy(h.w.rng.IntN(3))
 	l.slow = l.slow || policy == CloseSlow
-	h.w.act(l, l.loop)
+	h.w.act(l, l.place())
 	return policy
 }
 
@@ -147,7 +157,7 @@ func (h simHandler) OnClose(c *Conn, info CloseInfo) {
 		}
 	}
 	l.checkInfo()
-	h.w.act(l, l.loop)
+	h.w.act(l, l.place())
 }
 
 // act does something at random on a loop, in a callback of l. l may be nil.
@@ -270,7 +280,7 @@ func (l *simLife) send(way, src string, op Op, p []byte) {
 		}
 	}
 	l.outcome(way, src, byte(op), p, err)
-	if err == nil && way == "Reply" && before == l.acceptedCount()-1 {
+	if err == nil && way == "Reply" && !l.works() && before == l.acceptedCount()-1 {
 		l.commit()
 	}
 }
@@ -311,6 +321,7 @@ func (l *simLife) close() {
 	if code == codec.CloseNoStatus {
 		reason = ""
 	}
+	l.calledClose = true
 	if l.conn.Close(code, reason) == nil {
 		if l.closeCode != 0 || l.closed {
 			l.failf("a second Close was accepted")

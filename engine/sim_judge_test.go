@@ -183,7 +183,7 @@ func (l *simLife) judgeClose() {
 		due := lane.must
 		if byHandler {
 			due = lane.atClose
-		} else if info.Initiator == Remote && src == l.home() {
+		} else if info.Initiator == Remote && src == l.home() && !l.works() {
 			due = len(lane.due)
 		}
 		missing += max(0, due-lane.got)
@@ -201,6 +201,9 @@ func (l *simLife) judgeHeard() {
 	all := info.Initiator == Remote && info.Code != codec.CloseAbnormal ||
 		info.Initiator == Local && errors.As(info.Err, &protocol) && protocol.Code == info.Code &&
 			l.closeCode == 0 && !l.panicked && !l.mayBeSlow() && !l.mayBeEnded()
+	if l.works() && (l.calledClose || l.panicked) { // both drop what workers have not delivered
+		all = false
+	}
 	if all && l.heard < len(l.toHandler) {
 		l.failf("the handler was not told of everything before the end: %+v", info)
 	}

@@ -277,6 +277,10 @@ func (p *simPeer) frame(op byte, payload []byte) error {
 		if heartbeat {
 			return nil
 		}
+	case wirePong:
+		if p.l.works() {
+			return nil
+		}
 	}
 	return p.l.read(op, payload)
 }

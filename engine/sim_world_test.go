@@ -30,6 +30,7 @@ type simWorld struct {
 	lives     []*simLife
 	open      []*simLife // between OnOpen and OnClose
 	label     int
+	pending   []func()        // workers on their way
 	deflater  *codec.Deflater // of the peers
 	failures  []string
 
@@ -128,6 +129,12 @@ func newSimEndpoint(rng *rand.Rand) Endpoint {
 		MaxQueue:     []int{1 << 10, 32 << 10, 300 << 10, 1 << 20, 1 << 20}[rng.IntN(5)],
 		WhenFull:     []FullPolicy{CloseSlow, CloseSlow, DropNewest, DropOldest, AskHandler}[rng.IntN(5)],
 	}
+	if rng.IntN(4) == 0 {
+		ep.Workers = 1 + rng.IntN(3)
+		if ep.WhenFull == AskHandler { // it may be asked during another callback, see FullHandler
+			ep.WhenFull = DropOldest
+		}
+	}
 	ep.Compression = newSimCompression(rng.IntN(8))
 	if rng.IntN(3) == 0 {
 		ep.HighWater = 1 + rng.IntN(ep.MaxQueue)
@@ -151,6 +158,9 @@ func (w *simWorld) run() {
 		h := simHandler{w}
 		ep.Handler, ep.Admit = h, h.admit
 		w.srv.Handle(ep.path, ep.Endpoint)
+		if pool := w.srv.endpoints[ep.path].workers; pool != nil {
+			pool.start = w.startWorker
+		}
 	}
 	if w.http {
 		w.srv.HandleHTTP(http.NotFoundHandler())
@@ -187,11 +197,37 @@ func (w *simWorld) script(sim *simwire.Sim) {
 	w.runUntil(at + 10*time.Second)
 	w.over = true
 	if w.cut {
+		w.runWorkers()
 		return
 	}
 	w.beginDrain()
 	w.runUntil(w.drainedAt + w.cfg.HandshakeTimeout + 2*w.cfg.CloseTimeout + 15*time.Second)
 	w.runUntil(sim.Now() + time.Minute) // stalls may have eaten the time
+}
+
+// startWorker has a worker run at some other time, or at once when nothing else
+// will happen any more.
+func (w *simWorld) startWorker(work func()) {
+	if w.over && w.cut {
+		work()
+		return
+	}
+	w.pending = append(w.pending, work)
+	w.sim.After(time.Duration(w.rng.Int64N(int64(3*time.Millisecond))), func() {
+		if len(w.pending) > 0 {
+			next := w.pending[0]
+			w.pending = w.pending[1:]
+			next()
+		}
+	})
+}
+
+func (w *simWorld) runWorkers() {
+	for len(w.pending) > 0 {
+		next := w.pending[0]
+		w.pending = w.pending[1:]
+		next()
+	}
 }
 
 func (w *simWorld) runUntil(t time.Duration) {

@@ -19,7 +19,8 @@ import (
 type workers struct {
 	// immutable
 	limit int
-	work  func() // run; kept, because each use of a method as a value allocates
+	work  func()            // run; kept, because each use of a method as a value allocates
+	start func(work func()) // makes a goroutine of it; tests have other ones
 
 	mu          sync.Mutex // held for a few instructions, and no other lock with it
 	first, last *jobs
@@ -37,7 +38,7 @@ func newWorkers(limit int) *workers {
 	if limit == 0 {
 		return nil
 	}
-	w := &workers{limit: limit}
+	w := &workers{limit: limit, start: func(work func()) { go work() }}
 	w.work = w.run
 	return w
 }
@@ -46,13 +47,13 @@ func newWorkers(limit int) *workers {
 func (w *workers) add(j *jobs) {
 	w.mu.Lock()
 	w.append(j)
-	start := w.running < w.limit
-	if start {
+	more := w.running < w.limit
+	if more {
 		w.running++
 	}
 	w.mu.Unlock()
-	if start {
-		go w.work()
+	if more {
+		w.start(w.work)
 	}
 }
 
@@ -74,7 +75,7 @@ func (w *workers) run() {
 			w.mu.Lock()
 			w.append(j)
 			w.mu.Unlock()
-			go w.work()
+			w.start(w.work)
 		}
 	}()
 	for more := false; ; more = j.run() {
