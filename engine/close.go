@@ -23,7 +23,7 @@ type CloseInfo struct {
 	Clean bool
 	// Err is what went wrong, nil after an end that somebody wanted: a
 	// *codec.ProtocolError of the peer, a *PanicError, ErrSlowPeer, ErrStalled,
-	// ErrNoPong, ErrIdle, ErrMaxAge, ErrShutdown, ErrCloseTimeout, io.ErrUnexpectedEOF (the peer
+	// ErrNoPong, ErrIdle, ErrMaxAge, ErrRateLimited, ErrShutdown, ErrCloseTimeout, io.ErrUnexpectedEOF (the peer
 	// hung up), or an error of the network.
 	Err error
 }
@@ -90,8 +90,8 @@ func (c *Conn) fail(err error) {
 	case phaseOpen:
 		code, reason := closeFor(err)
 		c.startClose(CloseInfo{Code: code, Reason: reason, Initiator: Local, Err: err})
-		if isProtocolError(err) {
-			c.drain() // what follows cannot be understood, their Close frame included
+		if isProtocolError(err) || errors.Is(err, ErrRateLimited) {
+			c.drain() // what follows cannot be understood, or is too much: their Close frame included
 		}
 	case phaseClosing:
 		if end := c.end(); end.Err == nil { // else what began the end is the better answer
@@ -130,6 +130,9 @@ func (c *Conn) drain() {
 func (c *Conn) hangUp(err error) {
 	if c.phase >= phaseDoomed {
 		return
+	}
+	if c.phase == phaseHandshake {
+		c.noteHandshake(OutcomeCut)
 	}
 	switch end := c.end(); {
 	case end == nil:
@@ -214,6 +217,9 @@ func (c *Conn) closed(err error) {
 	if end == nil || !end.Clean && end.Err == nil {
 		end = c.noteBreak(err)
 	}
+	if c.phase == phaseHandshake {
+		c.noteHandshake(OutcomeGone)
+	}
 	c.phase = phaseEnded
 	c.intake.close()
 	c.clearDeadline()
@@ -222,9 +228,11 @@ func (c *Conn) closed(err error) {
 	c.dropInbound()
 	c.dropOutbox()
 	c.dropDeflation()
+	c.dropRates()
 	c.loop.forget(c)
 	c.ref = nil      // a Conn may be kept for ever; the socket's memory must not be
 	if c.id != nil { // OnOpen was called
+		c.noteClose(*end)
 		c.callClose(*end)
 	}
 }

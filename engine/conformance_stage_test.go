@@ -29,7 +29,7 @@ func newStage(tb testing.TB, cfg Config, adapt func(*Server, *Endpoint)) *stage 
 	s := new(stage)
 	cfg.Loops = 1
 	s.srv = startServer(tb, cfg, func(srv *Server) {
-		echo := Endpoint{Handler: s}
+		echo := Endpoint{Handler: s, MaxControlRate: -1} // barriers are pings
 		if adapt != nil {
 			adapt(srv, &echo)
 		}

@@ -69,6 +69,7 @@ const (
 	flagResume                          // a reason not to read has gone
 	flagHigh                            // more than HighWater has waited; OnDrain will be called
 	flagLimited                         // extras.limit counts
+	flagCounted                         // counts against Config.MaxConnsPerIP
 )
 
 // Reply queues a message, to be written with everything else of this turn in
@@ -142,9 +143,6 @@ func (c *Conn) Close(code CloseCode, reason string) error {
 	c.loop.push(item{conn: c, close: &CloseInfo{Code: code, Reason: reason, Initiator: Local}})
 	return nil
 }
-
-// Remote is the peer's address. Safe from any goroutine.
-func (c *Conn) Remote() net.Addr { return c.remote }
 
 // Path is the path of the endpoint. Safe from any goroutine.
 func (c *Conn) Path() string { return c.id.path }

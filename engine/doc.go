@@ -99,6 +99,30 @@
 // client's certificate, in Admit and OnOpen. LoadCertificate reads a renewed
 // certificate without a restart.
 //
+// # Who is there
+//
+// Conn.Remote is the peer, Conn.Client the client: the same address, unless the peer
+// is one of Config.TrustedProxies, whose word in X-Forwarded-For or Forwarded
+// (Config.ForwardedHeader) counts. It is read from the right, as far as trusted
+// proxies have written it, so what a client puts there itself is never believed.
+// Request.Secure says whether the client came by TLS, if only to the proxy.
+//
+// With Config.ProxyProtocol, or that of a Listener, connections begin with a PROXY
+// header, version 1 or 2, before TLS. A Listener may be a unix socket, whose peers
+// have no address. Config.ReusePort shares the port with other processes.
+//
+// # Who is let in
+//
+// Config.MaxConns and MaxTLSHandshakes bound what there is at once, MaxConnsPerIP the
+// same for one client, and MaxHandshakeRate how many handshakes begin in a second.
+// One more is answered with 503 or 429 and a Retry-After, when it is accepted, so
+// before TLS, which ends with an alert; behind a trusted proxy, where the client is
+// known later, it is answered then.
+//
+// Endpoint.MaxMessageRate, MaxByteRate and MaxControlRate bound how fast a peer may
+// send. One that exceeds them is closed with 1008, and not listened to any more. The
+// last is 100 a second unless it is set; the others are off.
+//
 // # Ends
 //
 // OnOpen and OnClose are called exactly once each, OnClose last. CloseInfo says
@@ -117,4 +141,18 @@
 //
 // A panic in a callback closes that connection with 1011 and is logged with its
 // stack.
+//
+// # Shutdown
+//
+// When the context of Run ends, or with Shutdown, connections are closed in random
+// order, spread evenly over Config.DrainWindow, with Config.DrainCode; until its turn
+// each works as ever. What was accepted for sending goes before the Close frame and is
+// not lost before the deadline, unless the peer takes nothing for StallTimeout.
+// Server.Draining says that it has begun.
+//
+// # Statistics
+//
+// Server.Stats counts connections, handshakes by outcome, ends by code and side,
+// messages and bytes, drops, and what waits in queues. Config.Observer is told of what
+// is rare, for histograms and logs. Both cost a message next to nothing.
 package engine

@@ -59,6 +59,20 @@ type Endpoint struct {
 	// the connection with 1008. Zero means 16384.
 	MaxFrames int
 
+	// MaxMessageRate is how many messages a peer may send in a second, a second's worth
+	// of them at once. Who sends more is closed with 1008; the time of a pause
+	// (HighWater, Conn.PauseRead) is credited. Zero means no limit.
+	MaxMessageRate int
+
+	// MaxByteRate is the same for bytes, as they come: compressed, with the headers of
+	// frames, control frames too. A second's worth may come at once, or one message
+	// of MaxMessage if that is more. Zero means no limit.
+	MaxByteRate int
+
+	// MaxControlRate is the same for pings and pongs together, without the answers to
+	// our own pings. Zero means 100, a negative value no limit.
+	MaxControlRate int
+
 	// IdleTimeout is how long a connection may be without a message in either
 	// direction. After that it is closed with 1001. It is for peers that are there
 	// but of no use; PingInterval finds those that are gone. Zero means no limit.
@@ -104,6 +118,7 @@ const (
 type endpoint struct {
 	Endpoint
 	path         string
+	pace         rates
 	rules        codec.Rules
 	deflateRules codec.Rules // with permessage-deflate
 	onPing       PingHandler
@@ -128,6 +143,7 @@ func newEndpoint(path string, e Endpoint) (*endpoint, error) {
 	setDefault(&e.PongTimeout, 10*time.Second)
 	setDefault(&e.MaxMessage, 1<<20)
 	setDefault(&e.MaxFrames, 16384)
+	setDefault(&e.MaxControlRate, 100)
 	setDefault(&e.MaxQueue, 1<<20)
 	setDefault(&e.HighWater, e.highWater())
 	setDefault(&e.LowWater, e.HighWater/2)
@@ -142,6 +158,7 @@ func newEndpoint(path string, e Endpoint) (*endpoint, error) {
 	ep := &endpoint{
 		Endpoint: e,
 		path:     path,
+		pace:     e.rates(),
 		rules:    codec.Rules{Side: codec.Server, MaxMessage: e.MaxMessage, MaxFrames: e.MaxFrames},
 		byOffer:  make(map[string]*identity, len(e.Subprotocols)),
 		anywhere: slices.Contains(e.Origins, "*"),
@@ -175,6 +192,8 @@ func (e Endpoint) validate(path string) error {
 		return fmt.Errorf("PingInterval and PongTimeout are at most %v, and PongTimeout is not negative", maxHeartbeat)
 	case e.MaxMessage < 0 || e.MaxFrames < 0:
 		return errors.New("MaxMessage and MaxFrames must not be negative")
+	case e.MaxMessageRate < 0 || e.MaxByteRate < 0 || max(e.MaxMessageRate, e.MaxByteRate, e.MaxControlRate) > maxRate:
+		return fmt.Errorf("MaxMessageRate and MaxByteRate are not negative, and they and MaxControlRate at most %d", maxRate)
 	case e.MaxQueue < 0 || e.MaxQueue > maxMaxQueue:
 		return fmt.Errorf("MaxQueue is %d: it must be between 0 and %d", e.MaxQueue, maxMaxQueue)
 	case e.LowWater < 0 || e.LowWater > e.HighWater || e.HighWater > e.MaxQueue:

@@ -29,6 +29,10 @@ var (
 	// ErrStalled says that the peer left a message unfinished and sent nothing
 	// for Config.StallTimeout. The connection is closed with 1008.
 	ErrStalled = errors.New("engine: peer does not finish its message")
+	// ErrRateLimited says that the peer has sent messages, bytes or control frames
+	// faster than Endpoint.MaxMessageRate, MaxByteRate or MaxControlRate allows. The
+	// connection is closed with 1008.
+	ErrRateLimited = errors.New("engine: peer sends too fast")
 	// ErrNoPong says that the peer was silent and did not answer a heartbeat
 	// (Endpoint.PongTimeout). The connection is closed with 1011.
 	ErrNoPong = errors.New("engine: peer does not answer a ping")
@@ -77,6 +81,8 @@ func closeFor(err error) (codec.CloseCode, string) {
 		return codec.CloseInternalError, "no answer to a ping"
 	case errors.Is(err, ErrStalled):
 		return codec.ClosePolicyViolation, "message not finished in time"
+	case errors.Is(err, ErrRateLimited):
+		return codec.ClosePolicyViolation, "sending too fast"
 	case errors.Is(err, ErrShutdown):
 		return codec.CloseGoingAway, "server is shutting down"
 	default:

@@ -1,16 +1,25 @@
 package engine
 
-import "sync/atomic"
+import (
+	"net/netip"
+	"sync/atomic"
+)
 
 // extras is what only some connections need, so that the others don't pay for
 // it: one in a hundred thousand is at its end, one endpoint in ten compresses.
 type extras struct {
+	// immutable after the handshake
+	client *netip.Addr // where it is not the peer: for whom a trusted proxy speaks
+
 	// loop-only
 	end     *CloseInfo // once the end has begun
 	deflate *deflation // when permessage-deflate was agreed on
 	limit   uint32     // tick at which the limits are looked at, while flagLimited
 	oldest  uint32     // tick at which the connection reaches its maximum age
 	talked  uint32     // tick of the last message, with Endpoint.IdleTimeout
+
+	meters   *meters // with Endpoint.MaxMessageRate or MaxByteRate
+	nameless bool    // the peer is a proxy that doesn't know for whom it speaks
 
 	// any goroutine
 	dropped atomic.Uint32

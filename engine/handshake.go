@@ -70,6 +70,7 @@ func (c *Conn) decide(head, behind []byte) {
 
 // judge grants or refuses a request for an endpoint.
 func (c *Conn) judge(ep *endpoint, r *Request) {
+	c.findClient(r)
 	key, bad := r.checkWebSocket()
 	if bad == nil {
 		bad = r.checkOrigin(ep)
@@ -77,12 +78,16 @@ func (c *Conn) judge(ep *endpoint, r *Request) {
 	if bad == nil {
 		bad = r.parseOffers()
 	}
+	if bad == nil && !c.joinClient() {
+		c.loop.server.refusals.client.Add(1)
+		bad = refuseClient
+	}
 	if bad == nil {
 		r.chooseSubprotocol(ep)
 		bad = c.admit(ep, r)
 	}
 	if bad == nil && c.loop.draining { // since Admit was asked
-		bad = refuseShutdown
+		bad = c.loop.refuseShutdown()
 	}
 	if bad != nil {
 		c.refuse(bad)
@@ -145,7 +150,7 @@ func (r *Request) checkOrigin(ep *endpoint) *refusal {
 		return nil
 	case n > 1:
 		return refuseField
-	case !ep.allows(string(origin), r.Host(), r.TLS() != nil):
+	case !ep.allows(string(origin), r.Host(), r.Secure()):
 		return refuseOrigin
 	}
 	return nil
@@ -201,7 +206,9 @@ func (c *Conn) grant(ep *endpoint, r *Request, key []byte) {
 	c.user = r.user
 	c.clearDeadline()
 	c.phase = phaseOpen
+	c.noteHandshake(OutcomeGranted)
 	c.startHeartbeat()
 	c.startLimits()
+	c.startRates()
 	c.callOpen()
 }

@@ -50,17 +50,20 @@ func (c *Conn) ask() {
 	c.addFrame(codec.OpPing, payload[:])
 }
 
-// answered takes the round-trip time from the pong of a heartbeat.
-func (c *Conn) answered(pong []byte) {
+// answered takes the round-trip time from the pong of a heartbeat, and says whether
+// it was one.
+func (c *Conn) answered(pong []byte) bool {
 	if c.flags&flagAsked == 0 || len(pong) != heartbeatSize || string(pong[:len(heartbeatMark)]) != heartbeatMark {
-		return
+		return false
 	}
 	c.flags &^= flagAsked | flagHeard
 	c.loop.setBeat(c, c.id.PingInterval)
 	sent := time.Duration(binary.BigEndian.Uint64(pong[len(heartbeatMark):]))
 	if d := c.loop.wire.Now() - sent; d >= 0 && d <= c.id.PongTimeout+c.id.PingInterval { // else the peer made it up
 		c.rtt = rttOf(d)
+		c.noteRoundTrip(d)
 	}
+	return true
 }
 
 // rtt is a round-trip time in two bytes: twelve bits of microseconds, and four

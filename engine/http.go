@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -38,7 +39,9 @@ func (c *Conn) handOver(head, behind []byte) {
 		c.refuse(refuseFull)
 		return
 	}
-	c.hangUp(nil) // our descriptor; the duplicate lives on
+	c.noteHandshake(OutcomeHTTP)
+	c.phase = phaseDraining // its handshake is over
+	c.hangUp(nil)           // our descriptor; the duplicate lives on
 }
 
 // httpBacklog is how many connections may wait for net/http's accept loop.
@@ -68,8 +71,11 @@ func (h *httpSide) take(c *Conn, head, behind []byte) error {
 		return err
 	}
 	moved := &movedConn{
-		Conn: conn, side: h, server: c.loop.server, tls: secured,
+		Conn: conn, side: h, server: c.loop.server, tls: secured, remote: c.remote,
 		first: append(append([]byte(nil), head...), behind...),
+	}
+	if c.flags&flagCounted != 0 {
+		moved.client = c.Client()
 	}
 	h.add(moved)
 	select {
@@ -90,6 +96,9 @@ func (h *httpSide) take(c *Conn, head, behind []byte) error {
 func (h *httpSide) add(m *movedConn) {
 	m.server.open.Add(1)
 	m.server.places.Add(1)
+	if m.client.IsValid() {
+		m.server.clients.add(m.client)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.moved[m] = struct{}{}
@@ -100,6 +109,9 @@ func (h *httpSide) remove(m *movedConn) {
 	h.mu.Lock()
 	delete(h.moved, m)
 	h.mu.Unlock()
+	if m.client.IsValid() {
+		m.server.clients.leave(m.client)
+	}
 	m.server.connEnded(true)
 }
 
@@ -170,6 +182,8 @@ type movedConn struct {
 	side   *httpSide
 	server *Server
 	tls    *tls.ConnectionState // nil for a plain one
+	remote net.Addr             // as Conn.Remote
+	client netip.Addr           // whose connections it counts among; not valid: nobody's
 	first  []byte
 	once   sync.Once
 }
@@ -189,6 +203,9 @@ func (m *movedConn) Close() error {
 	m.once.Do(func() { m.side.remove(m) })
 	return m.Conn.Close()
 }
+
+// RemoteAddr implements net.Conn.
+func (m *movedConn) RemoteAddr() net.Addr { return m.remote }
 
 // CloseWrite lets net/http end its half of the stream first, so that an answer
 // is not lost to a reset.

@@ -40,5 +40,10 @@ func (i *intake) bytes() int { return int(i.word.Load() &^ intakeClosed) }
 // open says whether more is accepted.
 func (i *intake) open() bool { return i.word.Load() >= 0 }
 
+// closeAt ends acceptance if it has not ended and n bytes wait, no more and no less.
+func (i *intake) closeAt(n int) bool {
+	return i.word.CompareAndSwap(int32(n), int32(n)|intakeClosed)
+}
+
 // close ends acceptance, and says whether it had not ended before.
 func (i *intake) close() (first bool) { return i.word.Or(intakeClosed) >= 0 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"net"
 	"sync/atomic"
+	"time"
 
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/engine/internal/wire"
@@ -34,17 +35,17 @@ type loop struct {
 	upgrade   upgrade    // what grants it
 	bufs      [][]byte   // scratch of flush
 	draining  bool       // the server shuts down: no new connections
+	leaving   leaving    // those that the shutdown has to close yet
+	controls  controls   // how fast control frames come
+	time      int64      // see turnTime; 0: not looked up in this turn
 	stats     loopStats
 
 	// any goroutine
 	inbox       inbox
 	awake       atomic.Bool // a turn is running and will look into the inbox before it ends
 	wakePending atomic.Bool // a Woken call will come
-}
-
-// loopStats counts the system calls that the wire was asked for.
-type loopStats struct {
-	reads, writes uint64
+	public      published
+	ledger      ledger
 }
 
 // inbound is what a connection holds while its handshake or a frame of it is
@@ -66,27 +67,25 @@ const (
 )
 
 func newLoop(s *Server, w wire.Loop) *loop {
-	l := &loop{server: s, wire: w, scratch: new(inbound)}
+	l := &loop{server: s, wire: w, scratch: new(inbound), ledger: newLedger(), controls: newControls()}
 	l.mem.poison = s.poison
 	return l
 }
 
 // Opened implements wire.Handler.
-func (l *loop) Opened(s wire.Socket, _ int, remote net.Addr) wire.Owner {
+func (l *loop) Opened(s wire.Socket, listener int, remote net.Addr) wire.Owner {
 	l.enter()
 	c := &Conn{loop: l, ref: s.Ref, fd: s.FD, remote: remote, slot: uint32(len(l.conns))}
 	l.conns = appendConn(l.conns, c)
 	l.server.open.Add(1)
-	switch {
-	case l.draining:
-		c.refuse(refuseShutdown)
-	case l.server.takePlace():
-		c.flags |= flagPlace
+	l.noteAccept()
+	switch bad := c.letIn(listener); {
+	case bad == nil:
 		l.setDeadline(c, l.server.cfg.HandshakeTimeout)
-	case l.server.open.Load()-l.server.places.Load() > l.server.maxRefused:
+	case !l.draining && l.server.open.Load()-l.server.places.Load() > l.server.maxRefused:
 		c.hangUp(nil) // a flood: there are no descriptors left for answers
 	default:
-		c.refuse(refuseFull)
+		c.refuse(bad)
 	}
 	l.leave(c)
 	if c.phase == phaseEnded {
@@ -103,8 +102,10 @@ func (l *loop) Woken() {
 }
 
 // Tick implements wire.Handler.
-func (l *loop) Tick() {
+func (l *loop) Tick(late time.Duration) {
 	l.enter()
+	l.noteLag(late)
+	l.closeDue()
 	l.tick()
 	l.leave(nil)
 }
@@ -112,6 +113,7 @@ func (l *loop) Tick() {
 // enter begins a turn.
 func (l *loop) enter() {
 	l.turning = true
+	l.time = 0
 	l.awake.Store(true)
 }
 
@@ -128,6 +130,7 @@ func (l *loop) leave(c *Conn) {
 	} else {
 		l.settle(settlePerTurn)
 	}
+	l.publish()
 	l.turning = false
 	l.awake.Store(false)
 	// A producer that saw awake true counts on this look.
@@ -200,6 +203,7 @@ func (l *loop) forget(c *Conn) {
 	last.slot = c.slot
 	l.conns[len(l.conns)-1] = nil
 	l.conns = l.conns[:len(l.conns)-1]
+	c.leaveClient()
 	l.server.connEnded(c.flags&flagPlace != 0)
 }
 
@@ -240,6 +244,7 @@ func (l *loop) newOutbox() *outbox {
 
 // freeOutbox takes an outbox back, with all that it holds.
 func (l *loop) freeOutbox(o *outbox) {
+	l.stats.queued -= o.counted
 	o.drop(&l.mem)
 	if cap(o.segments) <= iovPerWrite && len(l.outboxes) < maxFreeOutboxes {
 		l.outboxes = append(l.outboxes, o)

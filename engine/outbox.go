@@ -14,6 +14,7 @@ type outbox struct {
 	sent     int // bytes of it that are sent
 	size     int // bytes that wait, in all segments
 	answer   int // of those, the handshake's answer, which doesn't count against the limit
+	counted  int // what the loop's statistics know of it
 	backlog  backlog
 }
 

@@ -45,6 +45,9 @@ func (c *Conn) pauseFor(reason connFlags) {
 	if c.phase != phaseOpen || !c.isPaused() && c.loop.wire.PauseRead(c.socket()) != nil {
 		return
 	}
+	if !c.isPaused() {
+		c.notePause()
+	}
 	c.flags |= reason
 	c.watchProgress()
 }
@@ -80,6 +83,7 @@ func (c *Conn) resume() {
 		return
 	}
 	c.flags &^= anyPause
+	c.noteResume()
 	var rest []byte
 	if c.in != nil {
 		rest, c.in.rest = c.in.rest, nil

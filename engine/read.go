@@ -22,11 +22,12 @@ import "github.com/headrace/headrace/codec"
 // arrived handles what one read has brought.
 func (c *Conn) arrived(p []byte) {
 	c.loop.stats.reads++
+	c.loop.stats.received.Bytes += uint64(len(p))
 	c.flags |= flagHeard
 	if c.phase == phaseHandshake {
 		p = c.handshake(p)
 	}
-	if c.listens() && len(p) > 0 {
+	if c.listens() && len(p) > 0 && c.paysBytes(len(p)) {
 		c.decode(p)
 	}
 }
@@ -101,17 +102,17 @@ func (c *Conn) keepScratch() {
 func (c *Conn) handle(ev codec.Event) {
 	switch ev.Op {
 	case codec.OpText, codec.OpBinary:
-		if c.accepts() {
+		if c.accepts() && c.paysMessage() {
 			c.message(ev)
 		}
 	case codec.OpPing:
-		if c.accepts() && c.pong(ev.Payload) {
+		if c.accepts() && c.paysControl() && c.pong(ev.Payload) {
 			c.callPing(ev.Payload)
 		}
 	case codec.OpPong:
-		c.answered(ev.Payload)
+		asked := c.answered(ev.Payload)
 		c.noteRTT()
-		if c.accepts() {
+		if c.accepts() && (asked || c.paysControl()) {
 			c.callPong(ev.Payload)
 		}
 	case codec.OpClose:
@@ -136,6 +137,7 @@ func (c *Conn) pong(p []byte) bool {
 // message gives a message to the handler.
 func (c *Conn) message(ev codec.Event) {
 	c.touch()
+	c.loop.stats.received.Messages++
 	if !ev.Compressed {
 		c.callMessage(ev.Op, ev.Payload)
 		return

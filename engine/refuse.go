@@ -26,6 +26,14 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("engine: handshake refused with %d: %s", r.Status, r.text())
 }
 
+// status is Status, or 403 for one that is no answer to a handshake.
+func (r *Refusal) status() int {
+	if r.Status < 300 || r.Status > 599 {
+		return http.StatusForbidden
+	}
+	return r.Status
+}
+
 func (r *Refusal) text() string {
 	if r.Body != "" {
 		return r.Body
@@ -49,9 +57,10 @@ func refuseWith(status int, body string, header ...string) *refusal {
 
 // The refusals, in the order of the checks (RFC 6455 §4.2.1, §4.2.2; RFC 9112).
 var (
-	refuseFull     = refuseWith(503, "too many connections; try again later", "Retry-After", "1")
-	refuseShutdown = refuseWith(503, "server is shutting down", "Retry-After", "1")
-	refuseTimeout  = refuseWith(408, "the request did not come in time")
+	refuseFull    = refuseWith(503, "too many connections; try again later", "Retry-After", "1")
+	refuseRate    = refuseWith(503, "too many connections at once; try again later", "Retry-After", "1")
+	refuseClient  = refuseWith(429, "too many connections from your address", "Retry-After", "5")
+	refuseTimeout = refuseWith(408, "the request did not come in time")
 
 	refuseTooLarge      = refuseWith(431, "the request line and the headers are too large")
 	refuseTooManyFields = refuseWith(431, "too many header fields")
@@ -80,16 +89,14 @@ var (
 // out, our half of the stream ends, and what the peer still sends is dropped
 // until it ends its own.
 func (c *Conn) refuse(r *Refusal) {
+	c.noteHandshake(Outcome(r.status()))
 	c.addAnswer(r.appendTo(nil, c.loop.request.conn == c && string(c.loop.request.head.method) == http.MethodHead))
 	c.drain()
 }
 
 // appendTo appends the answer. A HEAD request gets no body.
 func (r *Refusal) appendTo(b []byte, head bool) []byte {
-	status, body := r.Status, r.text()+"\n"
-	if status < 300 || status > 599 {
-		status = http.StatusForbidden
-	}
+	status, body := r.status(), r.text()+"\n"
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(status), 10)
 	b = append(b, ' ')

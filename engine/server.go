@@ -2,20 +2,15 @@ package engine
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/headrace/headrace/engine/internal/gnetwire"
-	"github.com/headrace/headrace/engine/internal/tlswire"
 	"github.com/headrace/headrace/engine/internal/wire"
 )
 
@@ -30,17 +25,21 @@ type Server struct {
 	poison    bool                                   // tests: see memory.poison
 	random    func(most time.Duration) time.Duration // from 0 on, below most; tests have one with a seed
 
-	maxRefused int64 // see the function of that name
+	maxRefused int64   // see the function of that name
+	proxied    []bool  // by listener: its connections begin with a PROXY header
+	clients    *census // nil without Config.MaxConnsPerIP
 
 	// any goroutine
-	open    atomic.Int64 // connections, net/http's included
-	places  atomic.Int64 // of those, the ones that count against MaxConns: not those refused at once
-	drops   drops
-	started atomic.Bool
-	stopped atomic.Bool // Shutdown has begun
-	ready   chan struct{}
-	addrs   []net.Addr    // valid once ready is closed
-	done    chan struct{} // closed when serving has ended
+	open       atomic.Int64 // connections, net/http's included
+	places     atomic.Int64 // of those, the ones that count against MaxConns: not those refused at once
+	drops      drops
+	refusals   refusals
+	handshakes turnstile // Config.MaxHandshakeRate
+	started    atomic.Bool
+	stopped    atomic.Bool // Shutdown has begun
+	ready      chan struct{}
+	addrs      []net.Addr    // valid once ready is closed
+	done       chan struct{} // closed when serving has ended
 
 	mu      sync.Mutex
 	loops   []*loop
@@ -53,53 +52,27 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newServer(cfg, newBackend(cfg)), nil
-}
-
-// newBackend makes the transport: gnet, and TLS above it where an address speaks
-// it.
-func newBackend(cfg Config) wire.Backend {
-	var addrs []gnetwire.Listener
-	var configs []*tls.Config
-	for _, l := range cfg.listeners() {
-		addrs = append(addrs, gnetwire.Listener{Network: l.Network, Addr: numbered(l)})
-		configs = append(configs, l.TLS)
-	}
-	backend := gnetwire.New(gnetwire.Options{
-		Listeners:  addrs,
-		Loops:      cfg.Loops,
-		ReadBuffer: cfg.ReadBuffer,
-		Logger:     cfg.Logger,
-	})
-	if !slices.ContainsFunc(configs, func(c *tls.Config) bool { return c != nil }) {
-		return backend
-	}
-	return tlswire.New(backend, tlswire.Options{
-		Configs:       configs,
-		MaxHandshakes: cfg.MaxTLSHandshakes,
-		Logger:        cfg.Logger,
-	})
-}
-
-// numbered is the address with its port in digits.
-func numbered(l Listener) string {
-	host, port, _ := net.SplitHostPort(l.Addr)
-	if n, err := net.LookupPort(l.Network, port); err == nil {
-		port = strconv.Itoa(n)
-	}
-	return net.JoinHostPort(host, port)
+	s := newServer(cfg, nil)
+	s.backend = s.newBackend()
+	return s, nil
 }
 
 func newServer(cfg Config, backend wire.Backend) *Server {
-	return &Server{
+	s := &Server{
 		cfg:        cfg,
 		backend:    backend,
+		clients:    newCensus(cfg.MaxConnsPerIP),
 		random:     rand.N[time.Duration],
 		maxRefused: maxRefused(cfg.MaxConns),
 		endpoints:  make(map[string]*endpoint),
 		ready:      make(chan struct{}),
 		done:       make(chan struct{}),
 	}
+	s.handshakes.pace = paceOf(cfg.MaxHandshakeRate)
+	for _, l := range cfg.listeners() {
+		s.proxied = append(s.proxied, l.ProxyProtocol)
+	}
+	return s
 }
 
 // Handle serves WebSocket connections at a path, matched exactly. Like
@@ -205,72 +178,6 @@ func (s *Server) Addrs() []net.Addr {
 // their handshake or their end, or with net/http. Safe from any goroutine.
 func (s *Server) Connections() int { return int(s.open.Load()) }
 
-// Shutdown closes every connection with 1001, behind what was accepted for
-// sending, answers new ones with 503, and waits until all have ended; then Run
-// returns. When ctx ends before, the rest is cut and ctx's error returned. Safe
-// from any goroutine, but a callback that calls it holds up what it waits for.
-func (s *Server) Shutdown(ctx context.Context) error {
-	if !s.started.Load() {
-		return errors.New("engine: Shutdown before Run")
-	}
-	err := s.shutdown(ctx)
-	select {
-	case <-s.done:
-	case <-ctx.Done():
-		err = errors.Join(err, context.Cause(ctx))
-	}
-	return err
-}
-
-func (s *Server) shutdown(ctx context.Context) error {
-	select {
-	case <-s.done: // it never listened, or has ended
-		return nil
-	default:
-	}
-	select {
-	case <-s.ready:
-	case <-s.done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	drained := s.beginDrain()
-	httpDone := make(chan struct{})
-	go func() {
-		defer close(httpDone)
-		if s.http != nil {
-			s.http.stop(ctx)
-		}
-	}()
-	var err error
-	select {
-	case <-drained:
-	case <-s.done:
-	case <-ctx.Done():
-		err = fmt.Errorf("engine: shutdown cut %d connections: %w", s.Connections(), context.Cause(ctx))
-	}
-	<-httpDone
-	err = errors.Join(err, s.finishWork(ctx))
-	s.backend.Stop()
-	return err
-}
-
-// beginDrain has every loop close its connections.
-func (s *Server) beginDrain() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.drained == nil {
-		s.drained = make(chan struct{})
-		s.stopped.Store(true)
-		for _, l := range s.loops {
-			l.push(item{run: (*loop).drainAll})
-		}
-		s.checkDrained()
-	}
-	return s.drained
-}
-
 // takePlace says whether one more connection fits MaxConns, and counts it.
 func (s *Server) takePlace() bool {
 	if s.places.Add(1) <= int64(s.cfg.MaxConns) {
@@ -290,20 +197,6 @@ func (s *Server) connEnded(hadPlace bool) {
 	}
 }
 
-// checkDrained ends the wait of Shutdown when nobody is left. Those that are just
-// being refused don't count: clients that come again and again must not hold it
-// up. The caller holds mu.
-func (s *Server) checkDrained() {
-	if s.places.Load() > 0 {
-		return
-	}
-	select {
-	case <-s.drained:
-	default:
-		close(s.drained)
-	}
-}
-
 // addLoop makes the engine's side of a loop.
 func (s *Server) addLoop(w wire.Loop) wire.Handler {
 	l := newLoop(s, w)
@@ -312,22 +205,6 @@ func (s *Server) addLoop(w wire.Loop) wire.Handler {
 	l.draining = s.drained != nil
 	s.loops = append(s.loops, l)
 	return l
-}
-
-// drainAll begins the end of every connection of the loop.
-func (l *loop) drainAll() {
-	l.draining = true
-	for _, c := range l.conns {
-		switch c.phase {
-		case phaseHandshake:
-			if l.request.conn != c { // else Admit is being asked, see judge
-				c.abandon(refuseShutdown)
-			}
-		case phaseOpen:
-			c.fail(ErrShutdown)
-		case phaseClosing, phaseDraining, phaseDoomed, phaseEnded:
-		}
-	}
 }
 
 const httpIdleTimeout = 60 * time.Second

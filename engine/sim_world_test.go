@@ -61,6 +61,7 @@ type simEndpoint struct {
 // simSpan is how long a connection is in a phase that must end.
 type simSpan struct {
 	handshake bool
+	queued    int // while a shutdown lets the peer take it
 	from      time.Duration
 	stalled   time.Duration
 }
@@ -101,6 +102,7 @@ func newSimWorld(seed uint64, log io.Writer) *simWorld {
 	for i := range 2 {
 		w.endpoints = append(w.endpoints, &simEndpoint{path: fmt.Sprintf("/%c", 'a'+i), Endpoint: newSimEndpoint(rng)})
 	}
+	w.cfg.DrainWindow = pick(-1, 0, 300*time.Millisecond, 4*time.Second)
 	w.sim = simwire.New(simwire.Options{
 		Seed:       seed,
 		Loops:      w.cfg.Loops,
@@ -203,6 +205,9 @@ func (w *simWorld) script(sim *simwire.Sim) {
 	w.beginDrain()
 	w.runUntil(w.drainedAt + w.cfg.HandshakeTimeout + 2*w.cfg.CloseTimeout + 15*time.Second)
 	w.runUntil(sim.Now() + time.Minute) // stalls may have eaten the time
+	for limit := sim.Now() + time.Hour; w.slowLeavers() > 0 && sim.Now() < limit && len(w.failures) == 0; {
+		w.runUntil(sim.Now() + time.Minute)
+	}
 }
 
 // startWorker has a worker run at some other time, or at once when nothing else

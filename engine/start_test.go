@@ -59,3 +59,6 @@ func (w testWriter) Write(p []byte) (int, error) {
 	w.tb.Logf("server log: %s", p)
 	return len(p), nil
 }
+
+// beginDrain is Shutdown without the wait, with all the time that Run would give it.
+func (s *Server) beginDrain() <-chan struct{} { return s.drain(s.cfg.ShutdownTimeout) }

@@ -25,11 +25,18 @@ const starvedEnv = "HEADRACE_TEST_STARVED"
 
 // TestOutOfDescriptors runs a server whose process has no descriptors left, and
 // looks whether it lives and serves those who waited once some are free again.
+//
+// With a shared port two servers of one process listen on it, and those who waited
+// are spread over both.
 func TestOutOfDescriptors(t *testing.T) {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), starvedEnv+"=1")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	for _, port := range []string{"own", "shared"} {
+		t.Run(port+" port", func(t *testing.T) {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), starvedEnv+"="+port)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+		})
 	}
 }
 
@@ -103,9 +110,9 @@ func serveFlooded() error {
 }
 
 func runStarved() int {
-	scenario := starve
-	if os.Getenv(starvedEnv) == "flood" {
-		scenario = serveFlooded
+	scenario := serveFlooded
+	if port := os.Getenv(starvedEnv); port != "flood" {
+		scenario = func() error { return starve(port == "shared") }
 	}
 	if err := scenario(); err != nil {
 		fmt.Println(err)
@@ -116,25 +123,49 @@ func runStarved() int {
 
 // starve runs the scenario in a process of its own. Client and server share the
 // descriptors: the clients that are refused one by the kernel stay connecting.
-func starve() error {
-	srv, err := New(Config{
-		Addr: "127.0.0.1:0", Loops: 1, MaxConns: 1 << 20,
+func starve(shared bool) error {
+	cfg := Config{
+		Addr: "127.0.0.1:0", Loops: 1, MaxConns: 1 << 20, ReusePort: shared,
 		Logger: slog.New(slog.NewTextHandler(os.Stdout, nil)),
-	})
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	served := make(chan error, 2)
+	srv, err := serveStarved(ctx, cfg, served)
 	if err != nil {
 		return err
 	}
-	serveEcho(srv)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	served := make(chan error, 1)
-	go func() { served <- srv.Run(ctx) }()
-	<-srv.Ready()
+	if shared {
+		cfg.Loops = 2 // loops that would accept for themselves
+		cfg.Addr = srv.Addr().String()
+		if _, err := serveStarved(ctx, cfg, served); err != nil {
+			return err
+		}
+	}
 	if err := starveWhileRunning(srv); err != nil {
 		return err
 	}
 	cancel()
-	return <-served
+	if shared {
+		err = <-served
+	}
+	return errors.Join(err, <-served)
+}
+
+// serveStarved runs a server until ctx ends.
+func serveStarved(ctx context.Context, cfg Config, served chan<- error) (*Server, error) {
+	srv, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	serveEcho(srv)
+	go func() { served <- srv.Run(ctx) }()
+	select {
+	case <-srv.Ready():
+		return srv, nil
+	case <-time.After(patience):
+		return nil, errors.New("the server does not listen")
+	}
 }
 
 func starveWhileRunning(srv *Server) error {

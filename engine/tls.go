@@ -33,6 +33,7 @@ func (o *owner) Broken(err error) {
 	c.loop.enter()
 	if c.phase == phaseHandshake {
 		c.loop.server.cfg.Logger.Debug("TLS handshake failed", "remote", c.remote, "err", err)
+		c.noteHandshake(OutcomeTLS)
 	}
 	c.breakOff(err)
 	c.loop.leave(c)

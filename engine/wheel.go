@@ -121,7 +121,7 @@ func (l *loop) tick() {
 		w.last++
 		l.turnSlot(now)
 	}
-	if w.entries == 0 {
+	if w.entries == 0 && l.leaving.none() {
 		l.wire.NeedTicks(false)
 	}
 }

@@ -41,6 +41,7 @@ func frameSize(payload []byte) int {
 func (c *Conn) commit(op codec.Opcode, p []byte) {
 	h := codec.Header{Fin: true, Op: op}
 	if op.IsData() {
+		c.loop.stats.sent.Messages++
 		c.touch()
 		if z := c.deflate(p); z != nil {
 			c.release(frameSize(p) - frameSize(z))
@@ -59,6 +60,7 @@ func (c *Conn) commitFrame(b *bytebufferpool.ByteBuffer) {
 			c.loop.mem.putFrame(b)
 			return
 		}
+		c.loop.stats.sent.Messages++
 		c.touch()
 	}
 	c.outbox().link(&c.loop.mem, b)
@@ -104,6 +106,7 @@ func (c *Conn) flushDirty() {
 		c.flags &^= flagDirty
 		c.flush()
 		c.trim()
+		c.countQueue()
 		c.resume()
 		c.noteLow()
 		c.rouse()
@@ -134,6 +137,9 @@ func (c *Conn) flush() {
 		if short || c.armed() && n > 0 {
 			c.watchProgress()
 		}
+		if n > 0 {
+			c.extendLeave()
+		}
 	}
 	if c.phase == phaseDraining && c.out == nil && c.flags&flagFinSent == 0 {
 		c.flags |= flagFinSent
@@ -159,6 +165,7 @@ func (c *Conn) writeSome() (n int, short bool, err error) {
 		n, err = l.wire.Writev(c.socket(), l.bufs)
 	}
 	clear(l.bufs)
+	l.stats.sent.Bytes += uint64(n)
 	answer := min(n, c.out.answer)
 	c.out.answer -= answer
 	c.out.advance(&l.mem, n)

@@ -102,9 +102,13 @@ func (r *acceptRescue) run() {
 				return
 			case <-time.After(rescueInterval):
 			}
-			if nudged = r.nudge(); !nudged {
+			switch {
+			case !r.nudge():
 				r.turnAwayOne()
 				logged = r.complain(logged)
+			case r.waits(): // another process that shares the port has got the nudge, or accept has failed again
+			default:
+				nudged = true
 			}
 		}
 	}
@@ -133,6 +137,19 @@ func (r *acceptRescue) nudge() bool {
 		return false
 	}
 	_ = c.Close()
+	return true
+}
+
+// waits says whether there still are connections in the kernel's queue after a
+// moment.
+func (r *acceptRescue) waits() bool {
+	for range 10 {
+		queue := []unix.PollFd{{Fd: int32(r.listener), Events: unix.POLLIN}}
+		if n, err := unix.Poll(queue, 0); n == 0 || err != nil {
+			return false
+		}
+		time.Sleep(acceptSettle / 5)
+	}
 	return true
 }
 

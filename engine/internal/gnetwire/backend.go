@@ -27,8 +27,9 @@ import (
 // Options are the settings of a Backend.
 type Options struct {
 	Listeners  []Listener
-	Loops      int // number of event loops, at least 1
-	ReadBuffer int // bytes that one read may bring; one buffer per loop
+	ReusePort  bool // others may listen on the same ports; there is no unix socket then
+	Loops      int  // number of event loops, at least 1
+	ReadBuffer int  // bytes that one read may bring; one buffer per loop
 	Logger     *slog.Logger
 }
 
@@ -45,7 +46,8 @@ type Backend struct {
 	bound      []bound // valid once booted is closed
 
 	engine  gnet.Engine
-	once    sync.Once // guards the closing of booted
+	options *gnet.Options // gnet's own, with ReusePort until OnBoot
+	once    sync.Once     // guards the closing of booted
 	booted  chan struct{}
 	bootErr error // valid once booted is closed
 
@@ -71,13 +73,14 @@ func New(opts Options) *Backend {
 func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]net.Addr)) error {
 	defer b.once.Do(func() { close(b.booted) }) // also when nothing could be bound
 	b.newHandler, b.ready = newHandler, ready
-	if err := tryAll(b.opts.Listeners); err != nil {
+	if err := tryAll(b.opts.Listeners, b.opts.ReusePort); err != nil {
 		return err
 	}
 	err := gnet.Rotate(b, distinct(b.opts.Listeners),
 		gnet.WithNumEventLoop(b.opts.Loops),
 		gnet.WithReadBufferCap(b.opts.ReadBuffer),
 		gnet.WithReuseAddr(true),
+		b.sharePort,
 		gnet.WithTCPNoDelay(gnet.TCPNoDelay),
 		gnet.WithLogger(gnetLogger{b.opts.Logger}),
 	)
@@ -142,6 +145,7 @@ const (
 func (b *Backend) OnBoot(e gnet.Engine) gnet.Action {
 	defer b.once.Do(func() { close(b.booted) })
 	b.engine = e
+	b.acceptAlone()
 	var addrs []net.Addr
 	for i, asked := range b.opts.Listeners {
 		at, err := readBack(e, i, asked, b.opts.Logger)

@@ -46,11 +46,11 @@ func (h *harness) Woken() {
 	}
 }
 
-func (h *harness) Tick()            { h.events <- event{name: "tick"} }
-func (h *harness) Arrived(p []byte) { h.events <- event{name: "arrived", text: string(p)} }
-func (h *harness) Writable()        { h.events <- event{name: "writable"} }
-func (h *harness) Broken(err error) { h.events <- event{name: "broken", err: err} }
-func (h *harness) Closed(err error) { h.events <- event{name: "closed", err: err} }
+func (h *harness) Tick(time.Duration) { h.events <- event{name: "tick"} }
+func (h *harness) Arrived(p []byte)   { h.events <- event{name: "arrived", text: string(p)} }
+func (h *harness) Writable()          { h.events <- event{name: "writable"} }
+func (h *harness) Broken(err error)   { h.events <- event{name: "broken", err: err} }
+func (h *harness) Closed(err error)   { h.events <- event{name: "closed", err: err} }
 
 // on runs f on the loop and waits for its end.
 func (h *harness) on(t *testing.T, f func()) {
@@ -94,7 +94,7 @@ func (h *harness) none(t *testing.T) {
 func start(t *testing.T) (*harness, *net.TCPConn) {
 	t.Helper()
 	h := &harness{opened: make(chan struct{}), events: make(chan event, 1000), work: make(chan func(), 1)}
-	b := New(Options{Listeners: []Listener{{"tcp4", "127.0.0.1:0"}}, Loops: 1, ReadBuffer: 64 << 10, Logger: slog.New(slog.DiscardHandler)})
+	b := New(Options{Listeners: []Listener{{Network: "tcp4", Addr: "127.0.0.1:0"}}, Loops: 1, ReadBuffer: 64 << 10, Logger: slog.New(slog.DiscardHandler)})
 	h.backend = b
 	ready := make(chan net.Addr, 1)
 	served := make(chan error, 1)
@@ -287,7 +287,7 @@ func TestTakenAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close() //nolint:errcheck // a test's end
-	b := New(Options{Listeners: []Listener{{"tcp4", ln.Addr().String()}}, Loops: 1, ReadBuffer: 1 << 10, Logger: slog.New(slog.DiscardHandler)})
+	b := New(Options{Listeners: []Listener{{Network: "tcp4", Addr: ln.Addr().String()}}, Loops: 1, ReadBuffer: 1 << 10, Logger: slog.New(slog.DiscardHandler)})
 	err = b.Serve(nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("Serve gives %v", err)

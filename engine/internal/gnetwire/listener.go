@@ -1,6 +1,7 @@
 package gnetwire
 
 import (
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -15,6 +16,8 @@ import (
 type Listener struct {
 	Network string // "tcp", "tcp4", "tcp6" or "unix"
 	Addr    string // host:port with a port in digits, or a path
+
+	Mode fs.FileMode // permissions of a unix socket; 0 leaves what they are
 }
 
 // bound is a listener that listens.
@@ -26,19 +29,27 @@ type bound struct {
 
 // tryAll listens on all addresses for a moment. gnet leaves those that it has
 // bound open when a later one cannot be, and doesn't say which one that was.
-func tryAll(listeners []Listener) error {
-	if len(listeners) == 1 {
-		return nil
-	}
+func tryAll(listeners []Listener, reusePort bool) error {
 	for _, at := range listeners {
-		if at.Network == "unix" {
-			continue
+		switch {
+		case at.Network == "unix":
+			if err := checkPath(at.Addr); err != nil {
+				return err
+			}
+		case len(listeners) == 1: // gnet says it all
+		case reusePort:
+			fd, err := bindShared(at)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd) //nolint:errcheck // it was only bound
+		default:
+			ln, err := net.Listen(at.Network, at.Addr)
+			if err != nil {
+				return err
+			}
+			defer ln.Close() //nolint:errcheck // nobody has connected
 		}
-		ln, err := net.Listen(at.Network, at.Addr)
-		if err != nil {
-			return err
-		}
-		defer ln.Close() //nolint:errcheck // nobody has connected
 	}
 	return nil
 }
@@ -76,6 +87,10 @@ func readBack(e gnet.Engine, i int, asked Listener, logger *slog.Logger) (bound,
 	if err != nil {
 		_ = unix.Close(fd)
 		return bound{}, os.NewSyscallError("getsockname", err)
+	}
+	if err := asked.setMode(); err != nil {
+		_ = unix.Close(fd)
+		return bound{}, err
 	}
 	addr := socket.SockaddrToTCPOrUnixAddr(sa)
 	return bound{addr: addr, sockaddr: sa, rescue: newAcceptRescue(fd, addr, logger)}, nil

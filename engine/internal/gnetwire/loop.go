@@ -27,6 +27,7 @@ type loop struct {
 	woken       gnet.Runnable // calls handler.Woken; made once
 	ticked      gnet.Runnable // calls handler.Tick; made once
 	tickPending atomic.Bool   // a tick waits to be run, so that a slow loop is not flooded
+	tickedAt    atomic.Int64  // when it was posted
 
 	mu      sync.RWMutex // held (shared) while waking, so that stop excludes it
 	stopped bool
@@ -39,9 +40,10 @@ func newLoop(b *Backend, g gnet.EventLoop) *loop {
 		return nil
 	})
 	l.ticked = gnet.RunnableFunc(func(context.Context) error {
+		late := l.Now() - time.Duration(l.tickedAt.Load())
 		l.tickPending.Store(false)
 		if l.ticks {
-			l.handler.Tick()
+			l.handler.Tick(late)
 		}
 		return nil
 	})
@@ -75,6 +77,7 @@ const wakeLater = 50 * time.Microsecond
 
 func (l *loop) postTick() {
 	if l.tickPending.CompareAndSwap(false, true) {
+		l.tickedAt.Store(int64(l.Now()))
 		l.post(l.ticked)
 	}
 }

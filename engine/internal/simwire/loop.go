@@ -12,16 +12,17 @@ import (
 
 // loop is one simulated event loop. It implements wire.Loop.
 type loop struct {
-	sim     *Sim
-	index   int
-	handler wire.Handler // made for the first connection, as with gnet
-	buf     []byte       // what all reads go to
-	busy    bool         // in a turn
-	calls   int          // of the seam, in this turn
-	ticks   bool
-	ticked  bool         // a Tick waits
-	woken   int          // how many Woken calls wait
-	wakes   atomic.Int32 // calls of Wake since the last look
+	sim      *Sim
+	index    int
+	handler  wire.Handler // made for the first connection, as with gnet
+	buf      []byte       // what all reads go to
+	busy     bool         // in a turn
+	calls    int          // of the seam, in this turn
+	ticks    bool
+	ticked   bool          // a Tick waits
+	tickedAt time.Duration // since when
+	woken    int           // how many Woken calls wait
+	wakes    atomic.Int32  // calls of Wake since the last look
 }
 
 // turn runs one call into the engine.
@@ -93,7 +94,7 @@ func (s *Sim) tick() {
 	}
 	for _, l := range s.loops {
 		if l.handler != nil && !l.ticked {
-			l.ticked = true
+			l.ticked, l.tickedAt = true, s.clock.now
 			s.at(s.taskLag(), l, l.tickNow)
 		}
 	}
@@ -107,7 +108,8 @@ func (l *loop) tickNow() {
 	l.ticked = false
 	if l.ticks {
 		l.sim.note("tick", -1, l.index)
-		l.turn(l.handler.Tick)
+		late := l.sim.clock.now - l.tickedAt
+		l.turn(func() { l.handler.Tick(late) })
 	}
 }
 

@@ -35,9 +35,9 @@ func (e *engine) Opened(s wire.Socket, _ int, _ net.Addr) wire.Owner {
 	}
 	return e
 }
-func (e *engine) Woken()       { e.wokens++ }
-func (e *engine) Tick()        { e.ticks++ }
-func (e *engine) Broken(error) {}
+func (e *engine) Woken()             { e.wokens++ }
+func (e *engine) Tick(time.Duration) { e.ticks++ }
+func (e *engine) Broken(error)       {}
 
 func (e *engine) Arrived(p []byte) {
 	if e.arrived != nil {

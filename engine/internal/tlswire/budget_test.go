@@ -6,6 +6,7 @@ import (
 	"net"
 	"reflect"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/headrace/headrace/codec"
@@ -131,8 +132,8 @@ func (e *echoer) Arrived(p []byte) {
 	n, _ := e.loop.Write(e.socket, p)
 	e.echoed += n
 }
-func (e *echoer) Woken()       {}
-func (e *echoer) Tick()        {}
-func (e *echoer) Writable()    {}
-func (e *echoer) Broken(error) {}
-func (e *echoer) Closed(error) {}
+func (e *echoer) Woken()             {}
+func (e *echoer) Tick(time.Duration) {}
+func (e *echoer) Writable()          {}
+func (e *echoer) Broken(error)       {}
+func (e *echoer) Closed(error)       {}

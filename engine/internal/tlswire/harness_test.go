@@ -149,8 +149,8 @@ func (u *user) Opened(s wire.Socket, _ int, _ net.Addr) wire.Owner {
 	}
 	return u
 }
-func (u *user) Woken() {}
-func (u *user) Tick()  {}
+func (u *user) Woken()             {}
+func (u *user) Tick(time.Duration) {}
 
 func (u *user) Arrived(p []byte) {
 	u.turns++

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/engine/internal/wire"
@@ -70,7 +71,7 @@ func (l *loop) Woken() {
 }
 
 // Tick implements wire.Handler.
-func (l *loop) Tick() { l.handler.Tick() }
+func (l *loop) Tick(late time.Duration) { l.handler.Tick(late) }
 
 // report has the loop call t.news. It is safe from any goroutine.
 func (l *loop) report(t *session) {

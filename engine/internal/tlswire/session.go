@@ -2,6 +2,7 @@ package tlswire
 
 import (
 	"crypto/tls"
+	"net"
 
 	"github.com/headrace/headrace/engine/internal/wire"
 )
@@ -65,6 +66,16 @@ func (t *session) Writable() {
 		t.owner.Writable()
 	}
 	t.sendRest()
+}
+
+// Introduce implements wire.Introduced.
+func (t *session) Introduce(remote net.Addr) {
+	if remote != nil {
+		t.stream.remote = remote
+	}
+	if o, ok := t.owner.(wire.Introduced); ok && t.state != ended {
+		o.Introduce(remote)
+	}
 }
 
 // Broken implements wire.Owner. Nothing below calls it.

@@ -42,7 +42,7 @@ type crowd struct {
 
 func (h *crowd) Memory() codec.Memory { return &h.mem }
 func (h *crowd) Woken()               {}
-func (h *crowd) Tick()                {}
+func (h *crowd) Tick(time.Duration)   {}
 
 func (h *crowd) Opened(s wire.Socket, _ int, _ net.Addr) wire.Owner {
 	u := &user{loop: h.loop, socket: s, echo: true}

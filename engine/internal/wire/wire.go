@@ -3,7 +3,7 @@
 // gnet and the kernel; package simwire implements it in memory, with a seed and
 // a virtual clock, so that a connection's whole life can be tested without a
 // socket. Package tlswire stands between either of them and the engine, and adds
-// TLS.
+// TLS; package proxywire stands below that, and takes PROXY headers off.
 //
 // A Loop calls its Handler and the Owners of its connections from one goroutine,
 // one call at a time, so they need no locks for what belongs to the loop.
@@ -74,8 +74,9 @@ type Handler interface {
 	Opened(s Socket, listener int, remote net.Addr) Owner
 	// Woken answers Wake.
 	Woken()
-	// Tick tells that time has passed, while NeedTicks is on.
-	Tick()
+	// Tick tells that time has passed, while NeedTicks is on. late is how long it
+	// has waited for the loop.
+	Tick(late time.Duration)
 }
 
 // Owner is one connection above the seam. All its methods are called on the
@@ -95,6 +96,15 @@ type Owner interface {
 	// Closed is the last call for a connection: the peer has ended its half
 	// (io.EOF), the connection broke (another error), or Close was called (nil).
 	Closed(err error)
+}
+
+// Introduced is an Owner that wants to hear for whom its peer speaks, where a
+// proxy in front says so (package proxywire).
+type Introduced interface {
+	// Introduce is called on the loop, at most once, before the first Arrived.
+	// remote takes the place of what Opened has given. Nil says that the proxy
+	// speaks for itself, or doesn't know for whom.
+	Introduce(remote net.Addr)
 }
 
 // Backend is one running transport: listeners and loops.
