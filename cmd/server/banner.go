@@ -10,18 +10,26 @@ import (
 )
 
 // banner is what the start shows: everything that is served, at a glance.
-// asked is --addr, whose host reads better than the address it came to. s is "s"
-// with TLS, as in https and wss, and note is what there is to say about it.
-func banner(asked string, bound net.Addr, s, note string) string {
+// asked is the first address, whose host reads better than what it came to. s is "s"
+// with TLS, as in https and wss, and note is what there is to say about it. internal
+// is where metrics are, nil for nowhere.
+func banner(asked string, bound net.Addr, s, note string, internal net.Addr) string {
 	host := reachable(asked, bound)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", versionLine())
+	if bound.Network() == "unix" {
+		fmt.Fprintf(&b, "  On the unix socket %s; as curl --unix-socket has it:\n\n", bound)
+		host = "localhost"
+	}
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(table, "  http%s://%s/\tthe page: try it here\n", s, host)
 	for _, r := range routes() {
 		fmt.Fprintf(table, "  ws%s://%s%s\t%s\n", s, host, r.path, r.does)
 	}
 	fmt.Fprintf(table, "  http%s://%s/healthz\tsays ok\n", s, host)
+	if internal != nil {
+		fmt.Fprintf(table, "  http://%s/metrics\tfor operators: /healthz, /readyz and /debug/pprof too\n", reachable(internal.String(), internal))
+	}
 	_ = table.Flush() // to a strings.Builder
 	if note != "" {
 		b.WriteString("\n" + note)

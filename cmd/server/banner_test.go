@@ -7,7 +7,7 @@ import (
 )
 
 func TestBanner(t *testing.T) {
-	got := banner("localhost:0", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8123}, "", "")
+	got := banner("localhost:0", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8123}, "", "", nil)
 	for _, want := range []string{
 		"http://localhost:8123/ ", "ws://localhost:8123/echo ", "ws://localhost:8123/ws/chat ",
 		"ws://localhost:8123/hello ", "http://localhost:8123/healthz ",
@@ -19,7 +19,7 @@ func TestBanner(t *testing.T) {
 }
 
 func TestBannerWithTLS(t *testing.T) {
-	got := banner("localhost:0", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8123}, "s", "Mind the gap.\n")
+	got := banner("localhost:0", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8123}, "s", "Mind the gap.\n", nil)
 	for _, want := range []string{
 		"https://localhost:8123/ ", "wss://localhost:8123/echo ", "https://localhost:8123/healthz ", "\nMind the gap.\n",
 	} {
@@ -29,6 +29,13 @@ func TestBannerWithTLS(t *testing.T) {
 	}
 	if strings.Contains(got, "http://") || strings.Contains(got, "ws://") {
 		t.Errorf("it names a plain address:\n%s", got)
+	}
+}
+
+func TestBannerWithInternal(t *testing.T) {
+	got := banner(":80", &net.TCPAddr{Port: 80}, "", "", &net.TCPAddr{IP: net.IPv6unspecified, Port: 9100})
+	if !strings.Contains(got, "  http://localhost:9100/metrics ") {
+		t.Errorf("it does not say where the metrics are:\n%s", got)
 	}
 }
 

@@ -22,7 +22,7 @@ func TestEcho(t *testing.T) {
 }
 
 func TestEchoMaxMessage(t *testing.T) {
-	addr := startServer(t, func(o *options) { o.maxMessage = 100 })
+	addr := startServer(t, func(o *options) { o.endpoint.MaxMessage = 100 })
 	c := dial(t, addr, "/echo")
 	c.send(ws.OpBinary, make([]byte, 100))
 	c.want(ws.OpBinary, make([]byte, 100))

@@ -11,12 +11,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"runtime"
-	"strconv"
+	"strings"
 	"syscall"
-	"time"
 
 	"github.com/headrace/headrace/engine"
 )
@@ -30,50 +30,83 @@ const (
 	exitUsage  = 2
 )
 
-// An end takes at most this long: the peers get half of it to answer our Close
-// frames, and what does not answer is cut.
-const (
-	closeTimeout    = 4 * time.Second
-	shutdownTimeout = 8 * time.Second
-)
-
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
 // run is the program without its process: it gives the exit code.
-func run(args []string, stdout, stderr io.Writer) int {
-	opts, err := parseFlags(args)
+func run(args, environ []string, stdout, stderr io.Writer) int {
+	opts, cmd, err := load(args, environ)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(stdout, usage)
+		fmt.Fprint(stdout, usage())
 		return exitOK
+	case cmd.version:
+		fmt.Fprintln(stdout, versionLine())
+		return exitOK
+	case err == nil && cmd.checkConfig:
+		err = tryConfig(&opts, stderr)
+	}
+	switch {
 	case err != nil:
 		fmt.Fprintf(stderr, "%s: %v (see %s --help)\n", program, err, program)
 		return exitUsage
-	case opts.version:
-		fmt.Fprintln(stdout, versionLine())
+	case cmd.printConfig:
+		printConfig(stdout, &opts)
+		return exitOK
+	case cmd.checkConfig:
+		fmt.Fprintln(stdout, "The configuration is valid.")
 		return exitOK
 	}
-	if err := serve(opts, stdout, stderr); err != nil {
-		fmt.Fprintf(stderr, "%s: %s\n", program, explain(err, opts.addr))
+	if err := serve(&opts, stdout, stderr); err != nil {
+		fmt.Fprintf(stderr, "%s: %s\n", program, explain(err, strings.Join(opts.addrs, ", "), "addr"))
 		return exitFailed
 	}
 	return exitOK
 }
 
+// tryConfig does all that a start does but listen.
+func tryConfig(opts *options, stderr io.Writer) error {
+	logger := newLogger(opts, stderr)
+	config, _, err := secure(opts, logger)
+	if err != nil {
+		return err
+	}
+	_, err = newServer(opts, config, engine.Observer{}, logger)
+	return err
+}
+
+func newLogger(opts *options, to io.Writer) *slog.Logger {
+	how := &slog.HandlerOptions{Level: opts.logLevel}
+	if opts.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(to, how))
+	}
+	return slog.New(slog.NewTextHandler(to, how))
+}
+
 // serve runs the server until SIGINT or SIGTERM. A second signal ends the
 // process at once, as it would have without us.
-func serve(opts options, stdout, stderr io.Writer) error {
-	makeRoom(opts.loops)
-	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: opts.logLevel}))
+func serve(opts *options, stdout, stderr io.Writer) error {
+	makeRoom(opts.config.Loops)
+	logger := newLogger(opts, stderr)
 	config, note, err := secure(opts, logger)
 	if err != nil {
 		return err
 	}
-	srv, err := newServer(opts, config, logger)
+	watch := newMetrics()
+	srv, err := newServer(opts, config, watch.observer(), logger)
 	if err != nil {
 		return err
+	}
+	watch.srv = srv
+	var internal net.Addr
+	if opts.internalAddr != "" {
+		side, err := startInternal(opts.internalAddr, srv, watch.handler(), logger)
+		if err != nil {
+			return err
+		}
+		defer side.stop()
+		internal = side.addr()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -91,7 +124,8 @@ func serve(opts options, stdout, stderr io.Writer) error {
 		if config != nil {
 			s = "s"
 		}
-		fmt.Fprint(stdout, banner(opts.addr, srv.Addr(), s, note))
+		asked, bound := shown(opts.addrs, srv.Addrs())
+		fmt.Fprint(stdout, banner(asked, bound, s, note, internal))
 	}()
 	err = srv.Run(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
@@ -102,50 +136,37 @@ func serve(opts options, stdout, stderr io.Writer) error {
 }
 
 // newServer makes the server with all that it serves. config is nil without TLS.
-func newServer(opts options, config *tls.Config, logger *slog.Logger) (*engine.Server, error) {
-	srv, err := engine.New(engine.Config{
-		Listeners:       listeners(opts.addr, config),
-		Loops:           opts.loops,
-		CloseTimeout:    closeTimeout,
-		ShutdownTimeout: shutdownTimeout,
-		Logger:          logger,
-	})
+func newServer(opts *options, config *tls.Config, observer engine.Observer, logger *slog.Logger) (*engine.Server, error) {
+	c := opts.config
+	c.Listeners = listeners(opts, config)
+	for _, p := range opts.proxies {
+		c.TrustedProxies = append(c.TrustedProxies, netip.MustParsePrefix(p)) // it was checked when it was set
+	}
+	c.Observer = observer
+	c.Logger = logger
+	srv, err := engine.New(c)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range routes() {
-		srv.Handle(r.path, r.endpoint(opts, logger))
+		if err := handle(srv, r.path, r.endpoint(opts, logger)); err != nil {
+			return nil, err
+		}
 	}
-	srv.HandleHTTP(pages(routes()))
+	srv.HandleHTTP(pages(routes(), srv))
 	return srv, nil
 }
 
-// listeners are the addresses to listen on. localhost is two where the machine
-// has both, and a browser tries ::1 first.
-func listeners(addr string, config *tls.Config) []engine.Listener {
-	var all []engine.Listener
-	host, port, _ := net.SplitHostPort(addr)
-	if n, err := strconv.Atoi(port); host == "localhost" && err == nil && n > 0 { // two free ports would be different ones
-		for _, ip := range []string{"127.0.0.1", "::1"} {
-			if isHere(ip) {
-				all = append(all, engine.Listener{Addr: net.JoinHostPort(ip, port), TLS: config})
-			}
+// handle is Server.Handle, whose panic is an error here: what is wrong with an
+// endpoint was said in the settings.
+func handle(srv *engine.Server, path string, e engine.Endpoint) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
 		}
-	}
-	if all == nil {
-		all = append(all, engine.Listener{Addr: addr, TLS: config})
-	}
-	return all
-}
-
-// isHere says whether this machine has an address.
-func isHere(ip string) bool {
-	ln, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
-	if err != nil {
-		return false
-	}
-	_ = ln.Close()
-	return true
+	}()
+	srv.Handle(path, e)
+	return nil
 }
 
 // makeRoom raises GOMAXPROCS above the number of loops. With no processor to
@@ -153,18 +174,4 @@ func isHere(ip string) bool {
 // third more per message. Zero loops means GOMAXPROCS less one.
 func makeRoom(loops int) {
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), loops+1, 2))
-}
-
-// explain puts the usual reasons for not starting in words.
-func explain(err error, addr string) string {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return addr + " is taken by another program; end that one, or choose another port with --addr (port 0 takes a free one)"
-	case errors.Is(err, syscall.EACCES):
-		return "no permission to listen on " + addr + "; choose a port above 1023 with --addr"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return addr + " is no address of this machine; choose another with --addr"
-	default:
-		return err.Error()
-	}
 }

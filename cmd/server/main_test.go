@@ -9,8 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/gobwas/ws"
 
 	"github.com/headrace/headrace/engine"
 )
@@ -40,19 +43,24 @@ func buildAndRun(m *testing.M) int {
 func startServer(t *testing.T, change func(*options)) (addr string) {
 	t.Helper()
 	opts := defaults()
-	opts.addr, opts.loops, opts.logLevel = "127.0.0.1:0", 2, slog.LevelDebug
+	opts.addrs, opts.config.Loops, opts.logLevel = []string{"127.0.0.1:0"}, 2, slog.LevelDebug
 	if change != nil {
 		change(&opts)
 	}
+	return runServer(t, makeServer(t, &opts, engine.Observer{}))
+}
+
+func makeServer(t *testing.T, opts *options, observer engine.Observer) *engine.Server {
+	t.Helper()
 	config, _, err := secure(opts, testLogger(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv, err := newServer(opts, config, testLogger(t))
+	srv, err := newServer(opts, config, observer, testLogger(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return runServer(t, srv)
+	return srv
 }
 
 // startHandler is startServer for one handler at "/".
@@ -103,11 +111,41 @@ func TestLocalhostIsBothAddresses(t *testing.T) {
 	}
 	_, port, _ := net.SplitHostPort(free.Addr().String())
 	_ = free.Close()
-	startServer(t, func(o *options) { o.addr = "localhost:" + port })
+	startServer(t, func(o *options) { o.addrs = []string{"localhost:" + port} })
 	for _, ip := range []string{"127.0.0.1", "::1"} {
 		c := dial(t, net.JoinHostPort(ip, port), "/echo")
 		c.say(ip)
 		c.hear(ip)
+	}
+}
+
+// A server on a unix socket is there for who may write to it.
+func TestUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	opts := defaults()
+	opts.addrs, opts.unixMode = []string{"unix:" + path, "127.0.0.1:0"}, 0o600
+	srv := makeServer(t, &opts, engine.Observer{})
+	runServer(t, srv)
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the socket: %v, %v", info, err)
+	}
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := ws.Dialer{NetDial: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
+	if _, _, _, err := d.Dial(t.Context(), "ws://h/echo"); err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c := overConn(t, conn)
+	c.say("hello")
+	c.hear("hello")
+	if asked, bound := shown(opts.addrs, srv.Addrs()); asked != "127.0.0.1:0" || bound.Network() != "tcp" {
+		t.Errorf("the start shows %s, %v", asked, bound)
+	}
+	if got := banner("unix:"+path, srv.Addr(), "", "", nil); !strings.Contains(got, path) {
+		t.Errorf("the start says\n%s", got)
 	}
 }
 

@@ -3,8 +3,9 @@ package main
 import (
 	"embed"
 	"fmt"
-	"io"
 	"net/http"
+
+	"github.com/headrace/headrace/engine"
 )
 
 //go:embed page
@@ -23,7 +24,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // pages serves all that is no WebSocket.
-func pages(routes []route) http.Handler {
+func pages(routes []route, srv *engine.Server) http.Handler {
 	mux := http.NewServeMux()
 	for _, a := range assets {
 		mux.HandleFunc(a.pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -31,10 +32,7 @@ func pages(routes []route) http.Handler {
 			http.ServeFileFS(w, r, pageFiles, a.file)
 		})
 	}
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = io.WriteString(w, "ok\n")
-	})
+	serveHealth(mux, srv)
 	for _, r := range routes {
 		mux.HandleFunc(r.path, upgradeRequired)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -30,7 +31,12 @@ type process struct {
 func startProcess(t *testing.T, via ...string) *process {
 	t.Helper()
 	args := append(via, binary, "--addr", "127.0.0.1:0")
-	cmd := exec.Command(args[0], args[1:]...)
+	return startCommand(t, exec.Command(args[0], args[1:]...))
+}
+
+// startCommand starts the program as the command says.
+func startCommand(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -130,7 +136,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	p.signal(os.Interrupt)
 	c.want(ws.OpClose, ws.NewCloseFrameBody(ws.StatusGoingAway, "server is shutting down")) // and no answer from us
 	p.signal(os.Interrupt)
-	if code, took := p.wait(); code != -1 || took > closeTimeout {
+	if code, took := p.wait(); code != -1 || took > defaults().config.CloseTimeout {
 		t.Errorf("exit code %d after %v; want the end by the signal, at once", code, took)
 	}
 }
@@ -173,7 +179,13 @@ func TestExitCodes(t *testing.T) {
 		{"--help", exitOK, "--max-message", ""},
 		{"--version", exitOK, program + " ", ""},
 		{"--nonsense", exitUsage, "", "unknown flag --nonsense (see headrace-server --help)"},
-		{"--loops x", exitUsage, "", "--loops"},
+		{"--loops x", exitUsage, "", "--loops x: it must be a number"},
+		{"--check-config", exitOK, "The configuration is valid.", ""},
+		{"--check-config --tls-cert /nonexistent --tls-key /nonexistent", exitUsage, "", "tls-cert /nonexistent, tls-key /nonexistent: "},
+		{"--check-config --addr nowhere.invalid:80", exitUsage, "", "nowhere.invalid"},
+		{"--print-config", exitOK, "max-message: 1MiB\n", ""},
+		{"--config /nonexistent", exitUsage, "", "/nonexistent"},
+		{"--addr 127.0.0.1:0 --internal-addr " + taken.Addr().String(), exitFailed, "", taken.Addr().String() + " is taken by another program; end that one, or choose another port with --internal-addr"},
 		{"--addr " + taken.Addr().String(), exitFailed, "", taken.Addr().String() + " is taken by another program"},
 		{"--addr 192.0.2.1:0", exitFailed, "", "192.0.2.1:0 is no address of this machine"},
 	} {
@@ -192,5 +204,65 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("stderr: %q", &stderr)
 			}
 		})
+	}
+}
+
+// The whole program by file, environment and flags: operators see its end begin
+// before the first client does, and the clients are told when to come again.
+func TestProcessIsDrained(t *testing.T) {
+	t.Parallel()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	internal := free.Addr().String()
+	_ = free.Close()
+	file := writeConfig(t, "addr: [\"127.0.0.1:0\", \"[::]:0\"]\ndrain-code: 1001\ndrain-window: 700ms\nlog-format: json\n")
+	cmd := exec.Command(binary, "--addr", "127.0.0.1:0")
+	cmd.Env = append(os.Environ(), "HEADRACE_CONFIG="+file, "HEADRACE_DRAIN_CODE=1012", "HEADRACE_INTERNAL_ADDR="+internal)
+	p := startCommand(t, cmd)
+	var all []*client
+	for range 8 {
+		c := dial(t, p.addr, "/echo")
+		c.say("hello")
+		c.hear("hello")
+		all = append(all, c)
+	}
+	for _, addr := range []string{internal, p.addr} {
+		if res, body := get(t, addr, "GET", "/readyz"); res.StatusCode != 200 || body != "ready\n" {
+			t.Errorf("%s/readyz: %d, %q", addr, res.StatusCode, body)
+		}
+	}
+	p.signal(syscall.SIGTERM)
+	told := make(chan time.Duration, len(all))
+	began := time.Now()
+	for _, c := range all {
+		go func() {
+			defer func() { told <- time.Since(began) }()
+			op, payload := c.next()
+			code, reason := ws.ParseCloseFrameData(payload)
+			var retry struct {
+				Milliseconds int `json:"retry_after_ms"`
+			}
+			if err := json.Unmarshal([]byte(reason), &retry); op != ws.OpClose || code != 1012 || err != nil ||
+				retry.Milliseconds < 0 || retry.Milliseconds > 1700 {
+				t.Errorf("got opcode %d, code %d, %q; want 1012 and a time to come again", op, code, reason)
+			}
+			if res, body := get(t, internal, "GET", "/readyz"); res.StatusCode != 503 {
+				t.Errorf("/readyz when a client has been closed: %d, %q", res.StatusCode, body)
+			}
+			if res, body := get(t, internal, "GET", "/healthz"); res.StatusCode != 200 {
+				t.Errorf("/healthz at the end: %d, %q", res.StatusCode, body)
+			}
+			c.send(ws.OpClose, payload)
+		}()
+	}
+	for range all {
+		if took := <-told; took > 3*time.Second {
+			t.Errorf("a Close frame came after %v", took)
+		}
+	}
+	if code, _ := p.wait(); code != exitOK {
+		t.Errorf("exit code %d", code)
 	}
 }

@@ -23,20 +23,13 @@ func routes() []route {
 	}
 }
 
-// queuedMessages is how many messages of the greatest size may wait for a peer
-// that reads slowly.
-const queuedMessages = 4
-
-// endpoint is the route with what the flags say.
-func (r route) endpoint(opts options, logger *slog.Logger) engine.Endpoint {
-	e := engine.Endpoint{
-		Handler:    r.new(),
-		MaxMessage: opts.maxMessage,
-		MaxQueue:   int(min(1<<30, max(1<<20, queuedMessages*opts.maxMessage))),
-		Origins:    opts.allowOrigins,
-
-		Compression: opts.compression,
-	}
+// endpoint is the route with what the settings say.
+func (r route) endpoint(opts *options, logger *slog.Logger) engine.Endpoint {
+	e := opts.endpoint
+	e.Handler = r.new()
+	e.MaxQueue = opts.maxQueue()
+	e.WhenFull = fullPolicies[opts.whenFull]
+	e.Compression = compressions[opts.compression]
 	if logger.Enabled(context.Background(), slog.LevelDebug) {
 		e.Handler = logged{e.Handler, logger}
 	}

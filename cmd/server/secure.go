@@ -20,9 +20,9 @@ import (
 	"github.com/headrace/headrace/engine"
 )
 
-// secure gives the TLS that the flags ask for, nil for none, and what to say
+// secure gives the TLS that the settings ask for, nil for none, and what to say
 // about it.
-func secure(opts options, logger *slog.Logger) (config *tls.Config, note string, err error) {
+func secure(opts *options, logger *slog.Logger) (config *tls.Config, note string, err error) {
 	switch {
 	case opts.tlsSelfSigned:
 		cert, err := selfSigned(time.Now())
@@ -33,7 +33,7 @@ func secure(opts options, logger *slog.Logger) (config *tls.Config, note string,
 	case opts.tlsCert != "":
 		cert, err := engine.LoadCertificate(opts.tlsCert, opts.tlsKey)
 		if err != nil {
-			return nil, "", fmt.Errorf("--tls-cert %s --tls-key %s: %w", opts.tlsCert, opts.tlsKey, errors.Unwrap(err))
+			return nil, "", fmt.Errorf("tls-cert %s, tls-key %s: %w", opts.tlsCert, opts.tlsKey, errors.Unwrap(err))
 		}
 		warnOfDates(cert, logger)
 		return &tls.Config{GetCertificate: cert.Get}, "", nil

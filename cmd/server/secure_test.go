@@ -111,8 +111,8 @@ func TestSecureRefuses(t *testing.T) {
 		{"/nonexistent/cert.pem", keyFile, "no such file"},
 		{keyFile, keyFile, "failed to find"},
 	} {
-		_, _, err := secure(options{tlsCert: tt.cert, tlsKey: tt.key}, testLogger(t))
-		if err == nil || !strings.Contains(err.Error(), tt.says) || !strings.HasPrefix(err.Error(), "--tls-cert ") {
+		_, _, err := secure(&options{tlsCert: tt.cert, tlsKey: tt.key}, testLogger(t))
+		if err == nil || !strings.Contains(err.Error(), tt.says) || !strings.HasPrefix(err.Error(), "tls-cert ") {
 			t.Errorf("%s, %s: %v; want %q", tt.cert, tt.key, err, tt.says)
 		}
 	}
@@ -129,7 +129,7 @@ func TestSecureWarnsOfDates(t *testing.T) {
 	} {
 		certFile, keyFile := writePair(t, tt.made)
 		var log bytes.Buffer
-		if _, _, err := secure(options{tlsCert: certFile, tlsKey: keyFile}, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+		if _, _, err := secure(&options{tlsCert: certFile, tlsKey: keyFile}, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(log.String(), tt.says) || tt.says == "" && log.Len() > 0 {
