@@ -299,7 +299,7 @@ func (d *Dialer) judge(answer *http.Response, key string) (g *granted, what stri
 		return nil, "it refuses"
 	case !strings.EqualFold(h.Get("Upgrade"), "websocket"):
 		return nil, "Upgrade is not websocket"
-	case !slices.ContainsFunc(h.Values("Connection"), hasUpgrade):
+	case !hasTokenIn(h.Values("Connection"), "upgrade"):
 		return nil, "Connection does not have Upgrade"
 	case h.Get("Sec-WebSocket-Accept") != acceptOf(key):
 		return nil, "Sec-WebSocket-Accept does not belong to the key"
@@ -327,10 +327,13 @@ func (d *Dialer) judge(answer *http.Response, key string) (g *granted, what stri
 	return g, ""
 }
 
-func hasUpgrade(connection string) bool {
-	for token := range strings.SplitSeq(connection, ",") {
-		if strings.EqualFold(strings.TrimSpace(token), "upgrade") {
-			return true
+// hasTokenIn says whether a header's values, lists of tokens, have one.
+func hasTokenIn(values []string, token string) bool {
+	for _, list := range values {
+		for one := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(strings.TrimSpace(one), token) {
+				return true
+			}
 		}
 	}
 	return false

@@ -46,6 +46,7 @@ type Backend struct {
 
 	client  *gnet.Client  // instead of engine, without listeners
 	quit    chan struct{} // ends it
+	met     sync.Once     // guards meetLoops
 	engine  gnet.Engine
 	once    sync.Once // guards the closing of booted
 	booted  chan struct{}
