@@ -99,6 +99,26 @@
 // client's certificate, in Admit and OnOpen. LoadCertificate reads a renewed
 // certificate without a restart.
 //
+// # HTTP, and other servers
+//
+// Server.HandleHTTP serves what is no WebSocket request on the same port, plain or
+// TLS, by way of net/http: the descriptor moves there with the bytes already read.
+// Server.Upgrade is the other way: it takes the connection of a WebSocket request
+// over from any net/http server or router, onto the loops.
+//
+// # Outgoing connections
+//
+// A Client is the other role, on loops of its own: Dialer.Dial blocks until the
+// opening handshake is done, and the connection has no goroutine from then on. Conn,
+// Handler and the limits of Endpoint are the same. Origins and Admit have no meaning
+// there.
+//
+//	client, err := engine.NewClient(engine.ClientConfig{})
+//	dialer, err := client.Dialer("wss://example.com/feed", engine.DialOptions{
+//		Endpoint: engine.Endpoint{Handler: feed{}},
+//	})
+//	conn, err := dialer.Dial(ctx)
+//
 // # Ends
 //
 // OnOpen and OnClose are called exactly once each, OnClose last. CloseInfo says
