@@ -60,7 +60,7 @@ func mustDial(tb testing.TB, c *Client, url string, opts DialOptions) *Conn {
 // TLS, compressed.
 func TestClientEchoes(t *testing.T) {
 	for _, secure := range []bool{false, true} {
-		for name, z := range map[string]*Compression{"plain": nil, "compressed": {}, "takeover": {ClientBits: 15, Threshold: 1}, "full": {History: FullHistory, ClientBits: 12}} {
+		for name, z := range map[string]*Compression{"plain": nil, "compressed": {}, "takeover": {PeerBits: 15, Threshold: 1}, "full": {History: FullHistory, PeerBits: 12}} {
 			t.Run(fmt.Sprintf("tls=%t/%s", secure, name), func(t *testing.T) { clientEchoes(t, secure, z) })
 		}
 	}

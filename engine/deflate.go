@@ -6,12 +6,11 @@ import (
 	"github.com/headrace/headrace/codec"
 )
 
-// Compression has an endpoint offer permessage-deflate (RFC 7692). The zero value
-// serves well: towards the client each message refers to the last 1 KB of those
-// before it, which compresses ticks and chats to a quarter and costs 1 KB per
-// connection; from the client each message stands for itself, so that nothing is
-// kept for it. A client that wants less gets that; one that doesn't ask is served
-// without compression.
+// Compression has an endpoint negotiate permessage-deflate (RFC 7692). The zero
+// value serves well: what we send may refer to the last 1 KB of what we sent before,
+// which compresses ticks and chats to a quarter and costs 1 KB per connection; what
+// the peer sends stands for itself, message by message, so that nothing is kept for
+// it. A peer that wants less gets that; one that doesn't speak it is served without.
 //
 // A secret and what an attacker may choose must not be compressed together over a
 // connection that he can watch: the length tells him of the secret (BREACH). TLS
@@ -24,11 +23,12 @@ type Compression struct {
 	// for few connections.
 	History int
 
-	// ClientBits, if it is 8 to 15, lets the client refer to what it has sent
-	// before, up to 1<<ClientBits bytes back, which each connection that has
-	// received something keeps. A client that cannot keep to so little, as it says
-	// in its offer, compresses each message for itself. Zero has every client do so.
-	ClientBits int
+	// PeerBits, if it is 8 to 15, lets the peer refer to what it has sent before, up
+	// to 1<<PeerBits bytes back, which each connection that has received something
+	// keeps. A client that cannot keep to so little, as it says in its offer,
+	// compresses each message for itself; a server that cannot leaves compression
+	// out. Zero has every peer compress each message for itself.
+	PeerBits int
 
 	// Threshold is the length in bytes from which on messages are compressed. Zero
 	// means 128.
@@ -64,14 +64,14 @@ func (z *Compression) withDefaults() (*Compression, error) {
 		setDefault(&c.Level, noHistoryLevel)
 	}
 	if c.History < FullHistory || !c.options().Valid() || c.Threshold < 0 || c.Level < 0 || c.Level > maxDeflateLevel {
-		return nil, errors.New("Compression: History is at most 32768, NoHistory or FullHistory; ClientBits is 0 or 8 to 15; Threshold is not negative; Level is 0 to 9")
+		return nil, errors.New("Compression: History is at most 32768, NoHistory or FullHistory; PeerBits is 0 or 8 to 15; Threshold is not negative; Level is 0 to 9")
 	}
 	return &c, nil
 }
 
 // options are the settings in the words of codec.
 func (z *Compression) options() codec.DeflateOptions {
-	o := codec.DeflateOptions{SendHistory: z.History, ReceiveBits: z.ClientBits}
+	o := codec.DeflateOptions{SendHistory: z.History, ReceiveBits: z.PeerBits}
 	switch z.History {
 	case NoHistory:
 		o.SendHistory = 0

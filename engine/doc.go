@@ -83,7 +83,7 @@
 // An endpoint with a Compression negotiates permessage-deflate (RFC 7692) with the
 // clients that offer it. What cannot be agreed on is declined, never a failed
 // handshake. Each connection costs, on top of an idle plain one: 1.1 KB with the
-// zero Compression; 1<<ClientBits bytes more where the client may refer to what it
+// zero Compression; 1<<PeerBits bytes more where the client may refer to what it
 // has sent; about 1 MB with FullHistory; and 0.1 KB with neither. Compressors and
 // decompressors are shared by the connections of a loop, 1 to 9 MB for each. A
 // message is inflated under the limit of MaxMessage: a bomb is refused with 1009

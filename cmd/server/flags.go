@@ -167,9 +167,9 @@ func (o *options) setCompression(s string) error {
 var compressions = map[string]*engine.Compression{
 	"off":      nil,
 	"history":  {},
-	"takeover": {ClientBits: 15},
+	"takeover": {PeerBits: 15},
 	"single":   {History: engine.NoHistory},
-	"full":     {History: engine.FullHistory, ClientBits: 15},
+	"full":     {History: engine.FullHistory, PeerBits: 15},
 }
 
 func (o *options) setLogLevel(s string) error {

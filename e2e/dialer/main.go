@@ -33,8 +33,8 @@ func main() {
 	defer cancel()
 	opts := engine.DialOptions{TLS: &tls.Config{InsecureSkipVerify: *insecure}}
 	opts.Compression = map[string]*engine.Compression{
-		"history": {Threshold: 1}, "takeover": {ClientBits: 15, Threshold: 1},
-		"single": {History: engine.NoHistory, Threshold: 1}, "full": {History: engine.FullHistory, ClientBits: 15, Threshold: 1},
+		"history": {Threshold: 1}, "takeover": {PeerBits: 15, Threshold: 1},
+		"single": {History: engine.NoHistory, Threshold: 1}, "full": {History: engine.FullHistory, PeerBits: 15, Threshold: 1},
 	}[*compression]
 	if err := run(ctx, *url, opts, *conns, *messages); err != nil {
 		fmt.Fprintln(os.Stderr, "dialer:", err)
