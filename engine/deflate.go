@@ -35,7 +35,8 @@ type Compression struct {
 	Threshold int
 
 	// Level is 1 (fast) to 9 (small). Zero means what suits History: a compressor
-	// with small tables for a short one, 3 for none, 7 for a full one.
+	// with small tables for one of up to 8 KB, 3 for a longer one and for none, 7 for
+	// a full one.
 	Level int
 }
 
@@ -48,9 +49,11 @@ const (
 const (
 	defaultHistory   = 1024
 	defaultThreshold = 128
-	noHistoryLevel   = 3 // what codec.NewDeflater recommends
-	maxDeflateLevel  = 9
-	maxDeflateKept   = 1 << 20 // a loop's buffer for compressed messages; a larger one is let go
+	noHistoryLevel   = 3 // what codec.NewDeflater recommends without a history
+	// maxStatelessHistory is how much of one the compressor with small tables uses.
+	maxStatelessHistory = 8 << 10
+	maxDeflateLevel     = 9
+	maxDeflateKept      = 1 << 20 // a loop's buffer for compressed messages; a larger one is let go
 )
 
 func (z *Compression) withDefaults() (*Compression, error) {
@@ -60,7 +63,7 @@ func (z *Compression) withDefaults() (*Compression, error) {
 	c := *z
 	setDefault(&c.History, defaultHistory)
 	setDefault(&c.Threshold, defaultThreshold)
-	if c.History == NoHistory {
+	if c.History == NoHistory || c.History > maxStatelessHistory {
 		setDefault(&c.Level, noHistoryLevel)
 	}
 	if c.History < FullHistory || !c.options().Valid() || c.Threshold < 0 || c.Level < 0 || c.Level > maxDeflateLevel {
@@ -94,6 +97,8 @@ type deflaters struct {
 	byLevel  [maxDeflateLevel + 1]*codec.Deflater // by level
 	inflater codec.Inflater
 	out      []byte // the message being compressed
+	spent    int64  // what inflating has cost since the last wakeup, in bytes
+	later    []*Conn
 }
 
 // negotiate answers the client's offers of extensions.
@@ -166,6 +171,7 @@ func (f *deflaters) deflater(level int) *codec.Deflater {
 func (c *Conn) inflate(ev codec.Event) ([]byte, error) {
 	l, d := c.loop, c.deflation()
 	p, err := l.flate.inflater.Inflate(&l.mem, ev.Op, ev.Payload, d.received.Bytes(), c.id.MaxMessage)
+	l.flate.spent += l.flate.inflater.Cost()
 	if err == nil && d.params.ReceiveBits != 0 {
 		d.received.Add(&l.mem, p, d.params.ReceiveHistory())
 	}

@@ -87,7 +87,8 @@
 // has sent; about 1 MB with FullHistory; and 0.1 KB with neither. Compressors and
 // decompressors are shared by the connections of a loop, 1 to 9 MB for each. A
 // message is inflated under the limit of MaxMessage: a bomb is refused with 1009
-// having taken no more than that. Don't compress secrets together with what a
+// having taken no more than that; and a loop that has inflated 4 MiB at a stretch
+// looks at its other connections first. Don't compress secrets together with what a
 // stranger may choose (see Compression).
 //
 // # TLS
