@@ -24,7 +24,12 @@ type Inflater struct {
 	in     compressed
 	out    inflated
 	recall []byte // scratch of 32 KB, for the first message with a final block in its middle
+	begun  int    // how many deflate streams the last message had
 }
+
+// Cost is what the last message took to inflate, good or bad, in bytes: those that came out, and a window for each
+// final block in its middle. It is for callers that share their time out.
+func (f *Inflater) Cost() int64 { return f.out.size + int64(max(0, f.begun-1))*maxWindow }
 
 // inflateReader is what a flate reader can do besides Read.
 type inflateReader interface {
@@ -48,6 +53,7 @@ type inflateReader interface {
 // filled once; a longer one is put together at its end from the pieces, so that for a moment it is there twice.
 func (f *Inflater) Inflate(mem Memory, op Opcode, p, history []byte, limit int64) (out []byte, err error) {
 	if len(p) == 0 {
+		f.out.size, f.begun = 0, 0
 		return nil, nil
 	}
 	f.begin(p)
@@ -65,7 +71,7 @@ func (f *Inflater) Inflate(mem Memory, op Opcode, p, history []byte, limit int64
 }
 
 func (f *Inflater) begin(p []byte) {
-	f.in = compressed{p: p}
+	f.in, f.begun = compressed{p: p}, 0
 	if f.reader == nil {
 		f.bytes = bufio.NewReader(&f.in)
 		f.reader = flate.NewReader(f.bytes).(inflateReader)
@@ -77,6 +83,7 @@ func (f *Inflater) begin(p []byte) {
 func (f *Inflater) run(history []byte) error {
 	before := history
 	for range maxFinalBlocks {
+		f.begun++
 		f.reader.Reset(f.bytes, before)
 		_, err := f.reader.WriteTo(&f.out)
 		switch {

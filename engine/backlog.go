@@ -24,6 +24,10 @@ const maxIdleBacklog = 256
 // smallFrame is what a buffer may be larger than twice its frame, in bytes.
 const smallFrame = 64
 
+// waitingCost is what a message in the backlog takes besides its frame, in bytes,
+// roughly. It counts against MaxQueue, or tiny messages would take fifty times that.
+const waitingCost = 64
+
 // waiting is one message.
 type waiting struct {
 	frame *bytebufferpool.ByteBuffer // the message owns it

@@ -135,9 +135,9 @@ var deflateBudgets = []struct {
 	budget float64
 }{
 	{"a/the default", Compression{}, 10_000, 2560},
-	{"b/ClientBits=12", Compression{ClientBits: 12}, 10_000, 6 << 10},
+	{"b/PeerBits=12", Compression{PeerBits: 12}, 10_000, 6 << 10},
 	{"c/NoHistory", Compression{History: NoHistory}, 10_000, 1 << 10},
-	{"d/FullHistory", Compression{History: FullHistory, ClientBits: 15}, 20, 1500 << 10},
+	{"d/FullHistory", Compression{History: FullHistory, PeerBits: 15}, 20, 1500 << 10},
 }
 
 func TestIdleDeflateConnectionMemory(t *testing.T) {
@@ -176,10 +176,10 @@ var deflateAllocations = []struct {
 	offer string
 	most  float64
 }{
-	{"a/the default", Compression{}, "permessage-deflate; client_max_window_bits", 1.05},
-	{"b/ClientBits=12", Compression{ClientBits: 12}, "permessage-deflate; client_max_window_bits", 1.05},
-	{"c/NoHistory", Compression{History: NoHistory}, "permessage-deflate", 0.05},
-	{"d/FullHistory", Compression{History: FullHistory, ClientBits: 15}, "permessage-deflate", 0.05},
+	{"a/the default", Compression{}, "permessage-deflate; client_max_window_bits", 1.1},
+	{"b/PeerBits=12", Compression{PeerBits: 12}, "permessage-deflate; client_max_window_bits", 1.1},
+	{"c/NoHistory", Compression{History: NoHistory}, "permessage-deflate", 0.1},
+	{"d/FullHistory", Compression{History: FullHistory, PeerBits: 15}, "permessage-deflate", 0.1},
 }
 
 func TestDeflateEchoAllocations(t *testing.T) {

@@ -66,6 +66,7 @@ const (
 	flagFullPause                       // the socket is not read: too much waits for the peer
 	flagUserPause                       // it is not read: PauseRead
 	flagWorkPause                       // it is not read: the workers are behind
+	flagTurnPause                       // it is not read: its frames wait for a turn of their own
 	flagResume                          // a reason not to read has gone
 	flagHigh                            // more than HighWater has waited; OnDrain will be called
 	flagLimited                         // extras.limit counts

@@ -6,12 +6,11 @@ import (
 	"github.com/headrace/headrace/codec"
 )
 
-// Compression has an endpoint offer permessage-deflate (RFC 7692). The zero value
-// serves well: towards the client each message refers to the last 1 KB of those
-// before it, which compresses ticks and chats to a quarter and costs 1 KB per
-// connection; from the client each message stands for itself, so that nothing is
-// kept for it. A client that wants less gets that; one that doesn't ask is served
-// without compression.
+// Compression has an endpoint negotiate permessage-deflate (RFC 7692). The zero
+// value serves well: what we send may refer to the last 1 KB of what we sent before,
+// which compresses ticks and chats to a quarter and costs 1 KB per connection; what
+// the peer sends stands for itself, message by message, so that nothing is kept for
+// it. A peer that wants less gets that; one that doesn't speak it is served without.
 //
 // A secret and what an attacker may choose must not be compressed together over a
 // connection that he can watch: the length tells him of the secret (BREACH). TLS
@@ -24,18 +23,20 @@ type Compression struct {
 	// for few connections.
 	History int
 
-	// ClientBits, if it is 8 to 15, lets the client refer to what it has sent
-	// before, up to 1<<ClientBits bytes back, which each connection that has
-	// received something keeps. A client that cannot keep to so little, as it says
-	// in its offer, compresses each message for itself. Zero has every client do so.
-	ClientBits int
+	// PeerBits, if it is 8 to 15, lets the peer refer to what it has sent before, up
+	// to 1<<PeerBits bytes back, which each connection that has received something
+	// keeps. A client that cannot keep to so little, as it says in its offer,
+	// compresses each message for itself; a server that cannot leaves compression
+	// out. Zero has every peer compress each message for itself.
+	PeerBits int
 
 	// Threshold is the length in bytes from which on messages are compressed. Zero
 	// means 128.
 	Threshold int
 
 	// Level is 1 (fast) to 9 (small). Zero means what suits History: a compressor
-	// with small tables for a short one, 3 for none, 7 for a full one.
+	// with small tables for one of up to 8 KB, 3 for a longer one and for none, 7 for
+	// a full one.
 	Level int
 }
 
@@ -48,9 +49,11 @@ const (
 const (
 	defaultHistory   = 1024
 	defaultThreshold = 128
-	noHistoryLevel   = 3 // what codec.NewDeflater recommends
-	maxDeflateLevel  = 9
-	maxDeflateKept   = 1 << 20 // a loop's buffer for compressed messages; a larger one is let go
+	noHistoryLevel   = 3 // what codec.NewDeflater recommends without a history
+	// maxStatelessHistory is how much of one the compressor with small tables uses.
+	maxStatelessHistory = 8 << 10
+	maxDeflateLevel     = 9
+	maxDeflateKept      = 1 << 20 // a loop's buffer for compressed messages; a larger one is let go
 )
 
 func (z *Compression) withDefaults() (*Compression, error) {
@@ -60,18 +63,18 @@ func (z *Compression) withDefaults() (*Compression, error) {
 	c := *z
 	setDefault(&c.History, defaultHistory)
 	setDefault(&c.Threshold, defaultThreshold)
-	if c.History == NoHistory {
+	if c.History == NoHistory || c.History > maxStatelessHistory {
 		setDefault(&c.Level, noHistoryLevel)
 	}
 	if c.History < FullHistory || !c.options().Valid() || c.Threshold < 0 || c.Level < 0 || c.Level > maxDeflateLevel {
-		return nil, errors.New("Compression: History is at most 32768, NoHistory or FullHistory; ClientBits is 0 or 8 to 15; Threshold is not negative; Level is 0 to 9")
+		return nil, errors.New("Compression: History is at most 32768, NoHistory or FullHistory; PeerBits is 0 or 8 to 15; Threshold is not negative; Level is 0 to 9")
 	}
 	return &c, nil
 }
 
 // options are the settings in the words of codec.
 func (z *Compression) options() codec.DeflateOptions {
-	o := codec.DeflateOptions{SendHistory: z.History, ReceiveBits: z.ClientBits}
+	o := codec.DeflateOptions{SendHistory: z.History, ReceiveBits: z.PeerBits}
 	switch z.History {
 	case NoHistory:
 		o.SendHistory = 0
@@ -94,6 +97,8 @@ type deflaters struct {
 	byLevel  [maxDeflateLevel + 1]*codec.Deflater // by level
 	inflater codec.Inflater
 	out      []byte // the message being compressed
+	spent    int64  // what inflating has cost since the last wakeup, in bytes
+	later    []*Conn
 }
 
 // negotiate answers the client's offers of extensions.
@@ -166,6 +171,7 @@ func (f *deflaters) deflater(level int) *codec.Deflater {
 func (c *Conn) inflate(ev codec.Event) ([]byte, error) {
 	l, d := c.loop, c.deflation()
 	p, err := l.flate.inflater.Inflate(&l.mem, ev.Op, ev.Payload, d.received.Bytes(), c.id.MaxMessage)
+	l.flate.spent += l.flate.inflater.Cost()
 	if err == nil && d.params.ReceiveBits != 0 {
 		d.received.Add(&l.mem, p, d.params.ReceiveHistory())
 	}

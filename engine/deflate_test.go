@@ -19,7 +19,7 @@ import (
 // compression, never one that fails.
 func TestDeflateNegotiation(t *testing.T) {
 	const own = "permessage-deflate"
-	modes := map[string]Compression{"a": {}, "b": {ClientBits: 12}, "b15": {ClientBits: 15}, "c": {History: NoHistory}, "d": {History: FullHistory, ClientBits: 15}}
+	modes := map[string]Compression{"a": {}, "b": {PeerBits: 12}, "b15": {PeerBits: 15}, "c": {History: NoHistory}, "d": {History: FullHistory, PeerBits: 15}}
 	srv := startServer(t, Config{}, func(s *Server) {
 		for mode, z := range modes {
 			s.Handle("/"+mode, Endpoint{Handler: echoHandler, Compression: &z})
@@ -105,16 +105,16 @@ var deflateModes = []struct {
 	{"a/server=9", Compression{}, "permessage-deflate; server_max_window_bits=9"},
 	{"a/32K", Compression{History: 32768}, "permessage-deflate"},
 	{"a/100", Compression{History: 100, Level: 9, Threshold: 1}, "permessage-deflate"},
-	{"b/8", Compression{ClientBits: 8}, "permessage-deflate; client_max_window_bits"},
-	{"b/9", Compression{ClientBits: 9}, "permessage-deflate; client_max_window_bits"},
-	{"b/12", Compression{ClientBits: 12}, "permessage-deflate; client_max_window_bits"},
-	{"b/15", Compression{ClientBits: 15}, "permessage-deflate; client_max_window_bits"},
-	{"b/15/server=10", Compression{ClientBits: 15}, "permessage-deflate; server_max_window_bits=10"},
+	{"b/8", Compression{PeerBits: 8}, "permessage-deflate; client_max_window_bits"},
+	{"b/9", Compression{PeerBits: 9}, "permessage-deflate; client_max_window_bits"},
+	{"b/12", Compression{PeerBits: 12}, "permessage-deflate; client_max_window_bits"},
+	{"b/15", Compression{PeerBits: 15}, "permessage-deflate; client_max_window_bits"},
+	{"b/15/server=10", Compression{PeerBits: 15}, "permessage-deflate; server_max_window_bits=10"},
 	{"c", Compression{History: NoHistory}, "permessage-deflate"},
-	{"c/8", Compression{History: NoHistory, ClientBits: 8}, "permessage-deflate; client_max_window_bits"},
-	{"d", Compression{History: FullHistory, ClientBits: 15}, "permessage-deflate"},
-	{"d/server=8", Compression{History: FullHistory, ClientBits: 15}, "permessage-deflate; server_max_window_bits=8"},
-	{"d/level=1", Compression{History: FullHistory, ClientBits: 15, Level: 1, Threshold: 1}, "permessage-deflate"},
+	{"c/8", Compression{History: NoHistory, PeerBits: 8}, "permessage-deflate; client_max_window_bits"},
+	{"d", Compression{History: FullHistory, PeerBits: 15}, "permessage-deflate"},
+	{"d/server=8", Compression{History: FullHistory, PeerBits: 15}, "permessage-deflate; server_max_window_bits=8"},
+	{"d/level=1", Compression{History: FullHistory, PeerBits: 15, Level: 1, Threshold: 1}, "permessage-deflate"},
 }
 
 // deflateMessage makes message n of a stream: text or binary, of any size, of a kind
@@ -436,9 +436,9 @@ func TestCompressionIsChecked(t *testing.T) {
 	for _, z := range []Compression{
 		{History: -3},
 		{History: 32769},
-		{ClientBits: 7},
-		{ClientBits: 16},
-		{ClientBits: -1},
+		{PeerBits: 7},
+		{PeerBits: 16},
+		{PeerBits: -1},
 		{Threshold: -1},
 		{Level: -1},
 		{Level: 10},

@@ -83,11 +83,12 @@
 // An endpoint with a Compression negotiates permessage-deflate (RFC 7692) with the
 // clients that offer it. What cannot be agreed on is declined, never a failed
 // handshake. Each connection costs, on top of an idle plain one: 1.1 KB with the
-// zero Compression; 1<<ClientBits bytes more where the client may refer to what it
+// zero Compression; 1<<PeerBits bytes more where the client may refer to what it
 // has sent; about 1 MB with FullHistory; and 0.1 KB with neither. Compressors and
 // decompressors are shared by the connections of a loop, 1 to 9 MB for each. A
 // message is inflated under the limit of MaxMessage: a bomb is refused with 1009
-// having taken no more than that. Don't compress secrets together with what a
+// having taken no more than that; and a loop that has inflated 4 MiB at a stretch
+// looks at its other connections first. Don't compress secrets together with what a
 // stranger may choose (see Compression).
 //
 // # TLS
@@ -122,6 +123,26 @@
 // Endpoint.MaxMessageRate, MaxByteRate and MaxControlRate bound how fast a peer may
 // send. One that exceeds them is closed with 1008, and not listened to any more. The
 // last is 100 a second unless it is set; the others are off.
+//
+// # HTTP, and other servers
+//
+// Server.HandleHTTP serves what is no WebSocket request on the same port, plain or
+// TLS, by way of net/http: the descriptor moves there with the bytes already read.
+// Server.Upgrade is the other way: it takes the connection of a WebSocket request
+// over from any net/http server or router, onto the loops.
+//
+// # Outgoing connections
+//
+// A Client is the other role, on loops of its own: Dialer.Dial blocks until the
+// opening handshake is done, and the connection has no goroutine from then on. Conn,
+// Handler and the limits of Endpoint are the same. Origins and Admit have no meaning
+// there.
+//
+//	client, err := engine.NewClient(engine.ClientConfig{})
+//	dialer, err := client.Dialer("wss://example.com/feed", engine.DialOptions{
+//		Endpoint: engine.Endpoint{Handler: feed{}},
+//	})
+//	conn, err := dialer.Dial(ctx)
 //
 // # Ends
 //

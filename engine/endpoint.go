@@ -87,7 +87,7 @@ type Endpoint struct {
 	// MaxQueue is how many bytes may wait for a peer that reads slowly. A
 	// message that finds the queue empty is always taken, so the bound is
 	// MaxQueue or one message, whichever is more. WhenFull says what becomes of a
-	// message that doesn't fit. Zero means 1 MiB; at most 1 GiB.
+	// message that doesn't fit. Zero means 1 MiB more than MaxMessage; at most 1 GiB.
 	MaxQueue int
 
 	// WhenFull says what becomes of a message for which the queue has no room. Zero
@@ -144,7 +144,7 @@ func newEndpoint(path string, e Endpoint) (*endpoint, error) {
 	setDefault(&e.MaxMessage, 1<<20)
 	setDefault(&e.MaxFrames, 16384)
 	setDefault(&e.MaxControlRate, 100)
-	setDefault(&e.MaxQueue, 1<<20)
+	setDefault(&e.MaxQueue, int(min(e.MaxMessage+1<<20, maxMaxQueue)))
 	setDefault(&e.HighWater, e.highWater())
 	setDefault(&e.LowWater, e.HighWater/2)
 	var err error

@@ -130,7 +130,8 @@ func (c *Conn) dropOldest() { c.drop(c.out.backlog.takeOldest(), &c.loop.server.
 // overfull says whether messages wait beyond MaxQueue that may be dropped. One
 // alone may be as long as it is.
 func (c *Conn) overfull() bool {
-	return c.phase == phaseOpen && c.out != nil && c.out.backlog.len() > 1 && c.out.total() > c.id.MaxQueue
+	return c.phase == phaseOpen && c.out != nil && c.out.backlog.len() > 1 &&
+		c.out.total()+c.out.backlog.len()*waitingCost > c.id.MaxQueue
 }
 
 // release counts n bytes out of the queue, and remembers when more than HighWater

@@ -84,7 +84,7 @@ func TestDropOldest(t *testing.T) {
 		"a long queue":              {256 << 10, 1000, 4 << 10, 10, 180, simRequest, nil},
 		"a short queue":             {16 << 10, 1000, 4 << 10, 10, 8, simRequest, nil},
 		"a short queue in bursts":   {16 << 10, 1000, 4 << 10, 40, 8, simRequest, nil},
-		"a short queue, tiny ones":  {8 << 10, 20, 1 << 10, 10, 170, simRequest, nil},
+		"a short queue, tiny ones":  {8 << 10, 20, 1 << 10, 10, 60, simRequest, nil},
 		"messages as long as it":    {16 << 10, 15 << 10, 4 << 10, 10, 1, simRequest, nil},
 		"a queue for half a one":    {4 << 10, 8 << 10, 1 << 10, 10, 0, simRequest, nil},
 		"compressed":                {64 << 10, 1000, 4 << 10, 10, 30, simDeflateRequest, &Compression{}},

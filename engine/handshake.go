@@ -58,6 +58,11 @@ func (c *Conn) decide(head, behind []byte) {
 		return
 	}
 	ep := server.endpoints[r.path]
+	if t := r.taken; t != nil {
+		r.user = t.user
+		c.judge(t.endpoint, r)
+		return
+	}
 	switch {
 	case ep == nil && server.http != nil:
 		c.handOver(head, behind)

@@ -103,11 +103,11 @@ func isData(frame []byte) bool { return codec.Opcode(frame[0] & 0x0F).IsData() }
 
 // sendFrom is the way of a frame from any goroutine to the connection's queue.
 func (c *Conn) sendFrom(op codec.Opcode, p []byte, due time.Duration) error {
-	if err := c.reserve(frameSize(p)); err != nil {
+	if err := c.reserve(c.frameSize(len(p))); err != nil {
 		return err
 	}
 	b := c.loop.mem.getFrame()
-	b.B = codec.AppendFrame(b.B, op, p)
+	b.B = c.appendFrame(b.B, op, p)
 	c.loop.push(item{conn: c, waiting: waiting{frame: b, due: due}})
 	return nil
 }

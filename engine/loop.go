@@ -98,6 +98,7 @@ func (l *loop) Opened(s wire.Socket, listener int, remote net.Addr) wire.Owner {
 func (l *loop) Woken() {
 	l.wakePending.Store(false)
 	l.enter()
+	l.goOn()
 	l.leave(nil)
 }
 
@@ -134,7 +135,7 @@ func (l *loop) leave(c *Conn) {
 	l.turning = false
 	l.awake.Store(false)
 	// A producer that saw awake true counts on this look.
-	more := !l.settled() || l.inbox.count.Load() > 0
+	more := !l.settled() || l.inbox.count.Load() > 0 || len(l.flate.later) > 0
 	if more && l.wakePending.CompareAndSwap(false, true) {
 		l.wire.WakeLater()
 	}

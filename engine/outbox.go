@@ -34,26 +34,37 @@ const (
 // total is how many bytes wait, those included that may still be dropped.
 func (o *outbox) total() int { return o.size + o.backlog.size }
 
-// addFrame queues a frame; it fills in the header's length. It does not retain
-// payload.
+// addFrame queues a frame; it fills in the header's length, and masks where that
+// says so. It does not retain payload.
 func (o *outbox) addFrame(mem *memory, h codec.Header, payload []byte) {
 	h.Length = int64(len(payload))
-	n := codec.HeaderSize(h.Length, false)
+	n := codec.HeaderSize(h.Length, h.Masked)
 	tail := o.tail(mem, n+len(payload), n)
 	tail.p = codec.AppendHeader(tail.p, h)
-	o.size += n
-	o.add(mem, payload)
+	o.size += n + len(payload)
+	for at := 0; at < len(payload); {
+		copied := o.copyIn(mem, payload[at:])
+		if h.Masked {
+			codec.Mask(copied, h.Mask, at&3)
+		}
+		at += len(copied)
+	}
 }
 
 // add queues bytes. It does not retain p.
 func (o *outbox) add(mem *memory, p []byte) {
 	o.size += len(p)
 	for len(p) > 0 {
-		tail := o.tail(mem, len(p), 1)
-		n := min(len(p), cap(tail.p)-len(tail.p))
-		tail.p = append(tail.p, p[:n]...)
-		p = p[n:]
+		p = p[len(o.copyIn(mem, p)):]
 	}
+}
+
+// copyIn copies what fits of p into the last segment, and gives the copy.
+func (o *outbox) copyIn(mem *memory, p []byte) []byte {
+	tail := o.tail(mem, len(p), 1)
+	had := len(tail.p)
+	tail.p = append(tail.p, p[:min(len(p), cap(tail.p)-had)]...)
+	return tail.p[had:]
 }
 
 // link queues a sender's buffer. It takes ownership of b.

@@ -1,7 +1,8 @@
 package engine
 
-// Reading is paused for one of three reasons: too much waits for the peer, the
-// user has asked for it, or the workers are behind. The frames of the read in
+// Reading is paused for one of four reasons: too much waits for the peer, the user
+// has asked for it, the workers are behind, or the loop has inflated enough for now
+// (later.go). The frames of the read in
 // progress that the handler has not seen are kept, at most one read's worth, and
 // come first when the last reason has gone.
 //
@@ -10,7 +11,7 @@ package engine
 // is not read from.
 
 // anyPause are the flags that keep a connection from being read.
-const anyPause = flagFullPause | flagUserPause | flagWorkPause
+const anyPause = flagFullPause | flagUserPause | flagWorkPause | flagTurnPause
 
 func (c *Conn) isPaused() bool { return c.flags&anyPause != 0 }
 
@@ -20,6 +21,9 @@ func (c *Conn) mustWait(ahead int) bool {
 	c.loop.drainInbox() // PauseRead counts at once in a callback
 	if c.isFull(ahead) {
 		c.pauseFor(flagFullPause)
+	}
+	if c.isSpent() {
+		c.goOnLater()
 	}
 	return c.phase == phaseOpen && c.isPaused()
 }

@@ -22,6 +22,7 @@ type Request struct {
 	subprotocol string
 	header      http.Header // for the answer
 	user        any
+	taken       *taken // it came by way of net/http
 	admitting   bool
 }
 

@@ -95,8 +95,8 @@ func newSimCompression(n int) *Compression {
 	return []*Compression{
 		nil, nil, nil, nil,
 		{},
-		{History: 4096, ClientBits: 10, Threshold: 1, Level: 2},
-		{History: NoHistory, ClientBits: 15},
-		{History: FullHistory, ClientBits: 15, Threshold: 20},
+		{History: 4096, PeerBits: 10, Threshold: 1, Level: 2},
+		{History: NoHistory, PeerBits: 15},
+		{History: FullHistory, PeerBits: 15, Threshold: 20},
 	}[n%8]
 }

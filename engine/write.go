@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"encoding/binary"
+	"math/rand/v2"
+
 	"github.com/valyala/bytebufferpool"
 
 	"github.com/headrace/headrace/codec"
@@ -12,7 +15,7 @@ func (c *Conn) reply(op codec.Opcode, p []byte) error {
 	if c.phase != phaseOpen {
 		return ErrClosed
 	}
-	n := frameSize(p)
+	n := c.frameSize(len(p))
 	if c.out != nil && (c.out.size >= maxCorked || c.out.total()+n > c.id.MaxQueue) {
 		c.flush() // what is corked may leave early; what the kernel doesn't take counts
 		c.makeRoom(n)
@@ -22,7 +25,7 @@ func (c *Conn) reply(op codec.Opcode, p []byte) error {
 	}
 	if op.IsData() && c.holdsBack(0) {
 		b := c.loop.mem.getFrame()
-		b.B = codec.AppendFrame(b.B, op, p)
+		b.B = c.appendFrame(b.B, op, p)
 		c.out.backlog.add(&c.loop.mem, waiting{frame: b})
 	} else {
 		c.commit(op, p)
@@ -31,20 +34,44 @@ func (c *Conn) reply(op codec.Opcode, p []byte) error {
 	return nil
 }
 
-// frameSize is how many bytes a frame with this payload takes in the queue.
-func frameSize(payload []byte) int {
-	return codec.HeaderSize(int64(len(payload)), false) + len(payload)
+// masks says whether our frames are masked: those of a client are (RFC 6455 §5.3).
+func (c *Conn) masks() bool { return c.id.rules.Side == codec.Client }
+
+// frameSize is how many bytes a frame with a payload of n bytes takes in the queue.
+func (c *Conn) frameSize(n int) int { return codec.HeaderSize(int64(n), c.masks()) + n }
+
+// appendFrame appends a frame. It does not retain p. Safe from any goroutine.
+func (c *Conn) appendFrame(dst []byte, op codec.Opcode, p []byte) []byte {
+	if c.masks() {
+		return codec.AppendMaskedFrame(dst, op, newMask(), p)
+	}
+	return codec.AppendFrame(dst, op, p)
+}
+
+// newMask gives a masking key that no peer can predict.
+func newMask() (key [4]byte) {
+	binary.LittleEndian.PutUint32(key[:], rand.Uint32()) // ChaCha8, with a seed of the system's
+	return key
+}
+
+// header gives the header of a frame, but for its length.
+func (c *Conn) header(op codec.Opcode) codec.Header {
+	h := codec.Header{Fin: true, Op: op}
+	if c.masks() {
+		h.Masked, h.Mask = true, newMask()
+	}
+	return h
 }
 
 // commit queues a frame whose bytes were reserved, compressed where that was
 // agreed on and helps. Loop-only.
 func (c *Conn) commit(op codec.Opcode, p []byte) {
-	h := codec.Header{Fin: true, Op: op}
+	h := c.header(op)
 	if op.IsData() {
 		c.loop.stats.sent.Messages++
 		c.touch()
 		if z := c.deflate(p); z != nil {
-			c.release(frameSize(p) - frameSize(z))
+			c.release(c.frameSize(len(p)) - c.frameSize(len(z)))
 			h.RSV, p = codec.RSV1, z
 		}
 	}
@@ -56,6 +83,9 @@ func (c *Conn) commit(op codec.Opcode, p []byte) {
 func (c *Conn) commitFrame(b *bytebufferpool.ByteBuffer) {
 	if isData(b.B) {
 		if h, n, _ := codec.ParseHeader(b.B); c.compresses(b.B[n:]) {
+			if h.Masked {
+				codec.Mask(b.B[n:], h.Mask, 0)
+			}
 			c.commit(h.Op, b.B[n:])
 			c.loop.mem.putFrame(b)
 			return
@@ -68,8 +98,8 @@ func (c *Conn) commitFrame(b *bytebufferpool.ByteBuffer) {
 
 // addFrame queues a frame that no limit holds back. Loop-only.
 func (c *Conn) addFrame(op codec.Opcode, p []byte) {
-	c.intake.add(frameSize(p))
-	c.outbox().addFrame(&c.loop.mem, codec.Header{Fin: true, Op: op}, p)
+	c.intake.add(c.frameSize(len(p)))
+	c.outbox().addFrame(&c.loop.mem, c.header(op), p)
 	c.markDirty()
 }
 

@@ -203,9 +203,9 @@ var (
 	compressions     = map[string]*engine.Compression{
 		"off":      nil,
 		"history":  {},
-		"takeover": {ClientBits: 15},
+		"takeover": {PeerBits: 15},
 		"single":   {History: engine.NoHistory},
-		"full":     {History: engine.FullHistory, ClientBits: 15},
+		"full":     {History: engine.FullHistory, PeerBits: 15},
 	}
 
 	fullPolicyNames = []string{"close", "drop-newest", "drop-oldest"}

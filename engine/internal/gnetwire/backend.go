@@ -45,6 +45,9 @@ type Backend struct {
 	ticker     ticker
 	bound      []bound // valid once booted is closed
 
+	client  *gnet.Client  // instead of engine, without listeners
+	quit    chan struct{} // ends it
+	met     sync.Once     // guards meetLoops
 	engine  gnet.Engine
 	options *gnet.Options // gnet's own, with ReusePort until OnBoot
 	once    sync.Once     // guards the closing of booted
@@ -62,6 +65,7 @@ func New(opts Options) *Backend {
 		opts:   opts,
 		epoch:  time.Now(),
 		booted: make(chan struct{}),
+		quit:   make(chan struct{}),
 		loops:  make(map[gnet.EventLoop]*loop),
 	}
 	b.watcher.logger = opts.Logger
@@ -73,6 +77,9 @@ func New(opts Options) *Backend {
 func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]net.Addr)) error {
 	defer b.once.Do(func() { close(b.booted) }) // also when nothing could be bound
 	b.newHandler, b.ready = newHandler, ready
+	if len(b.opts.Listeners) == 0 {
+		return b.serveClient()
+	}
 	if err := tryAll(b.opts.Listeners, b.opts.ReusePort); err != nil {
 		return err
 	}
@@ -99,6 +106,10 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 // for that.
 func (b *Backend) Stop() {
 	<-b.booted
+	if b.client != nil {
+		b.stopClient()
+		return
+	}
 	if len(b.bound) > 0 && b.engine.Validate() == nil {
 		for _, at := range b.bound {
 			at.rescue.stopListening()
@@ -143,6 +154,9 @@ const (
 // OnBoot is gnet's callback after the listeners are bound and before the loops
 // run.
 func (b *Backend) OnBoot(e gnet.Engine) gnet.Action {
+	if len(b.opts.Listeners) == 0 { // a client calls this before it has loops
+		return gnet.None
+	}
 	defer b.once.Do(func() { close(b.booted) })
 	b.engine = e
 	b.acceptAlone()
@@ -175,6 +189,12 @@ func (b *Backend) OnShutdown(gnet.Engine) {
 func (b *Backend) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
 	l := b.loopOf(c.EventLoop())
 	s := wire.Socket{Ref: c, FD: int32(c.Fd())}
+	if adopted, ok := c.Context().(wire.Adopted); ok {
+		owner, begin := adopted(l.handler, s, c.RemoteAddr())
+		c.SetContext(owner)
+		begin()
+		return nil, gnet.None
+	}
 	if owner := l.handler.Opened(s, l.listenerOf(c), c.RemoteAddr()); owner != nil {
 		c.SetContext(owner)
 	}

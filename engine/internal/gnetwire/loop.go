@@ -23,6 +23,7 @@ type loop struct {
 	listeners map[net.Addr]int // loop-only; see listenerOf
 	iov       []unix.Iovec     // loop-only; scratch of Writev
 	ticks     bool             // loop-only; what NeedTicks said last
+	later     *time.Timer      // loop-only; of WakeLater
 
 	woken       gnet.Runnable // calls handler.Woken; made once
 	ticked      gnet.Runnable // calls handler.Tick; made once
@@ -69,7 +70,13 @@ func (l *loop) Wake() { l.post(l.woken) }
 // WakeLater implements wire.Loop. gnet runs every waiting task, those included
 // that a task has added, before it looks at its sockets again. So the wakeup
 // comes from outside, a moment after the running task has returned.
-func (l *loop) WakeLater() { time.AfterFunc(wakeLater, l.Wake) }
+func (l *loop) WakeLater() {
+	if l.later == nil {
+		l.later = time.AfterFunc(wakeLater, l.Wake)
+		return
+	}
+	l.later.Reset(wakeLater)
+}
 
 // wakeLater is long enough for a task to return, and short against the work
 // that made the task stop.

@@ -39,6 +39,13 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 	}, ready)
 }
 
+// Adopt implements wire.Backend. What is adopted has no header.
+func (b *Backend) Adopt(conn net.Conn, opened wire.Adopted) error {
+	return b.Backend.Adopt(conn, func(h wire.Handler, s wire.Socket, remote net.Addr) (wire.Owner, func()) {
+		return opened(h.(*handler).Handler, s, remote)
+	})
+}
+
 // handler is the wire.Handler that the transport sees. Woken and Tick are those of
 // the handler above.
 type handler struct {

@@ -8,6 +8,7 @@
 package simwire
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -69,6 +70,11 @@ func (s *Sim) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]net.Ad
 	s.opts.Script(s)
 	s.end()
 	return nil
+}
+
+// Adopt implements wire.Backend. There are no sockets but the simulation's own.
+func (s *Sim) Adopt(conn net.Conn, _ wire.Adopted) error {
+	return errors.Join(errors.ErrUnsupported, conn.Close())
 }
 
 // Stop implements wire.Backend. Serve ends with its script.

@@ -20,17 +20,22 @@ func (t *session) detach() (net.Conn, error) {
 	return t.conn, nil
 }
 
-// readMoved is Read after Detach.
-func (s *stream) readMoved(p []byte) (int, error) {
-	if len(s.in) > 0 {
-		n := copy(p, s.in)
-		s.in = s.in[n:]
-		return n, nil
+// fetch waits for more bytes of a real stream.
+func (s *stream) fetch() error {
+	if len(s.in) == cap(s.in) {
+		s.in = append(make([]byte, 0, max(2*len(s.in), minFetch)), s.in...)
 	}
-	return s.moved.Read(p)
+	n, err := s.moved.Read(s.in[len(s.in):cap(s.in)])
+	s.in = s.in[:len(s.in)+n]
+	if n > 0 {
+		return nil
+	}
+	return err
 }
 
-// writeMoved is Write after Detach. What the loop could not send goes first.
+const minFetch = 4 << 10
+
+// writeMoved is Write to a real stream. What the loop could not send goes first.
 func (s *stream) writeMoved(p []byte) (int, error) {
 	if len(s.out) > 0 {
 		if _, err := s.moved.Write(s.out); err != nil {

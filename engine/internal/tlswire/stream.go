@@ -6,8 +6,8 @@ import (
 )
 
 // stream is the net.Conn under a tls.Conn, in memory. It belongs to one at a
-// time: to the handshake's coroutine, then to the loop, and after Detach to
-// whoever has the connection.
+// time: to the handshake's coroutine, then to the loop, and after Detach, or before
+// Adopt, to whoever has the connection.
 //
 // It gives one record at a time, so that crypto/tls never holds a part of the
 // next one.
@@ -17,7 +17,7 @@ type stream struct {
 	in            []byte     // has come, and was not read
 	left          int        // bytes of in that belong to the record being read
 	out           []byte     // was written
-	moved         net.Conn   // the real stream, after Detach
+	moved         net.Conn   // the real stream: after Detach, and before Adopt
 }
 
 // wouldBlock says that there is nothing to read now. crypto/tls takes a temporary
@@ -30,14 +30,15 @@ func (wouldBlock) Temporary() bool { return true }
 
 // Read implements net.Conn.
 func (s *stream) Read(p []byte) (int, error) {
-	if s.moved != nil {
-		return s.readMoved(p)
-	}
 	for s.left == 0 {
 		if s.left = recordSize(s.in); s.left > 0 {
 			break
 		}
 		switch {
+		case s.moved != nil:
+			if err := s.fetch(); err != nil {
+				return 0, err
+			}
 		case s.shaking == nil:
 			return 0, wouldBlock{}
 		case !s.shaking.more(s):

@@ -114,6 +114,14 @@ type Backend interface {
 	// that loop's first event. An error means that serving never began, or
 	// broke.
 	Serve(newHandler func(Loop) Handler, ready func(bound []net.Addr)) error
+	// Adopt moves the stream of conn, which was made elsewhere, onto a loop, and has
+	// opened introduce it there. It takes ownership of conn. After it has returned
+	// without an error, opened has been called. It is safe from any goroutine.
+	Adopt(conn net.Conn, opened Adopted) error
 	// Stop ends Serve. Connections that are still open are closed.
 	Stop()
 }
+
+// Adopted introduces an adopted connection to the Handler of its loop, and asks for
+// its owner. begin is called next, when s can be used.
+type Adopted func(h Handler, s Socket, remote net.Addr) (owner Owner, begin func())

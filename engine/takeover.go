@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/headrace/headrace/engine/internal/wire"
+)
+
+// Upgrade takes the connection of a request over from net/http, whatever server or
+// router has it, and goes on with the opening handshake on the loops, for the
+// endpoint that Handle was given at path. The endpoint's rules hold as if the
+// request had come to this Server by itself: Origins, Subprotocols, Admit, all
+// limits; the request may have another path, as a router's patterns do. user
+// becomes the connection's user state, unless Admit sets another. The Server must
+// be running; it need not listen on an address of its own that anybody uses.
+//
+// Upgrade answers the request in any case, so its caller returns afterwards. An error
+// says that the connection could not be taken over: it was answered with 426, 500 or
+// 503. Over TLS it works for requests that come from HandleHTTP; another server's TLS
+// connection can't be moved, and is answered with 500: let this Server have the
+// listener (Config.TLS), or end TLS before it.
+func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request, path string, user any) error {
+	ep := s.endpoints[path]
+	switch {
+	case ep == nil:
+		return answerPlainly(w, http.StatusInternalServerError, fmt.Errorf("engine: upgrade: there is no endpoint %q", path))
+	case r.ProtoMajor != 1 || !hasTokenIn(r.Header.Values("Upgrade"), "websocket"):
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Sec-WebSocket-Version", "13")
+		return answerPlainly(w, http.StatusUpgradeRequired, errNoUpgrade)
+	case !s.isRunning():
+		w.Header().Set("Retry-After", "1")
+		return answerPlainly(w, http.StatusServiceUnavailable, errNotRunning)
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return answerPlainly(w, http.StatusInternalServerError, fmt.Errorf("engine: upgrade: %w", err))
+	}
+	_ = conn.SetDeadline(time.Time{}) // net/http's own
+	behind, err := rest(buffered.Reader)
+	if err == nil {
+		err = s.takeOver(conn, &taken{endpoint: ep, user: user, head: writeDown(r), behind: behind})
+	}
+	if err != nil {
+		_, _ = conn.Write((&Refusal{Status: http.StatusInternalServerError}).appendTo(nil, false))
+		return errors.Join(fmt.Errorf("engine: upgrade: %w", err), conn.Close())
+	}
+	return nil
+}
+
+var (
+	errNoUpgrade  = errors.New("engine: upgrade: the request is no WebSocket handshake of HTTP/1.1")
+	errNotRunning = errors.New("engine: upgrade: the server is not running")
+	errForeignTLS = errors.New("a TLS connection of another server can't be moved; see Server.Upgrade")
+)
+
+func answerPlainly(w http.ResponseWriter, status int, err error) error {
+	http.Error(w, http.StatusText(status), status)
+	return err
+}
+
+// isRunning says whether the loops carry connections.
+func (s *Server) isRunning() bool {
+	select {
+	case <-s.ready:
+		return !s.stopped.Load()
+	default:
+		return false
+	}
+}
+
+// taken is a request that came by way of net/http.
+type taken struct {
+	endpoint     *endpoint
+	user         any
+	head, behind []byte
+}
+
+// takeOver moves a hijacked connection onto a loop. Only when it returns nil does it
+// take ownership of conn.
+func (s *Server) takeOver(conn net.Conn, t *taken) error {
+	moved, ours := conn.(*movedConn)
+	if ours {
+		conn = moved.Conn
+	}
+	if !ours && !canMove(conn) {
+		return errForeignTLS
+	}
+	err := s.backend.Adopt(conn, func(h wire.Handler, sock wire.Socket, remote net.Addr) (wire.Owner, func()) {
+		l := h.(*loop)
+		c := l.newConn(sock, remote)
+		return (*owner)(c), func() { l.openTaken(c, t) }
+	})
+	if ours {
+		moved.once.Do(func() { moved.side.remove(moved) })
+	}
+	return err
+}
+
+// canMove says whether a connection is a socket itself.
+func canMove(conn net.Conn) bool {
+	switch conn.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
+}
+
+// openTaken goes on with the handshake of a connection that was taken over.
+func (l *loop) openTaken(c *Conn, t *taken) {
+	l.enter()
+	defer l.leave(c)
+	if bad := c.letIn(adopted); bad != nil {
+		c.refuse(bad)
+		return
+	}
+	l.setDeadline(c, l.server.cfg.HandshakeTimeout)
+	l.request.taken = t
+	c.decide(t.head, t.behind)
+	if c.listens() && len(t.behind) > 0 {
+		c.flags |= flagHeard
+		c.decode(t.behind)
+	}
+}
+
+// adopted is the index of no listener.
+const adopted = -1
+
+// writeDown writes a request as it may have come.
+func writeDown(r *http.Request) []byte {
+	b := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, r.URL.RequestURI(), r.Host)
+	for name, values := range r.Header {
+		for _, v := range values {
+			b = appendField(b, name, v)
+		}
+	}
+	return append(b, "\r\n"...)
+}
+
+// rest gives what a reader holds.
+func rest(r *bufio.Reader) ([]byte, error) {
+	p, err := r.Peek(r.Buffered())
+	return append([]byte(nil), p...), err
+}

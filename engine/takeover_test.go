@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/headrace/headrace/codec"
+)
+
+// serveTaken is a net/http server whose requests go to a Server by Upgrade.
+func serveTaken(t *testing.T, srv *Server, path string) string {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /rooms/{room}", func(w http.ResponseWriter, r *http.Request) {
+		if err := srv.Upgrade(w, r, path, r.PathValue("room")); err != nil {
+			t.Log(err)
+		}
+	})
+	other := httptest.NewServer(mux)
+	t.Cleanup(other.Close)
+	return other.Listener.Addr().String()
+}
+
+func TestUpgradeFromAnotherServer(t *testing.T) {
+	seen := make(chan string, 1)
+	srv := startServer(t, Config{}, func(s *Server) {
+		s.Handle("/room", Endpoint{
+			Handler: HandlerFuncs{
+				Open:    func(c *Conn) { _ = c.Reply(Text, fmt.Appendf(nil, "welcome to %v", c.User())) },
+				Message: func(c *Conn, op Op, p []byte) { _ = c.Reply(op, p) },
+			},
+			Admit: func(r *Request) error { seen <- r.Path() + "?" + r.RawQuery(); return nil },
+		})
+	})
+	addr := serveTaken(t, srv, "/room")
+	c, err := dial(addr, "/rooms/blue?x=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // a test's end
+	if err := c.expect(codec.OpText, "welcome to blue"); err != nil {
+		t.Fatal(err)
+	}
+	if path := next(t, seen); path != "/rooms/blue?x=1" {
+		t.Errorf("Admit saw %s", path)
+	}
+	for _, p := range []string{"one", "", string(make([]byte, 70_000))} {
+		if err := c.echo(codec.OpBinary, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := srv.Connections(); n != 1 {
+		t.Errorf("%d connections are open", n)
+	}
+	_ = c.Close()
+	waitFor(t, "the end", func() bool { return srv.Connections() == 0 })
+}
+
+// Frames that came behind the request, in net/http's buffer by then, are heard.
+func TestUpgradeHearsWhatCameBehind(t *testing.T) {
+	srv := startServer(t, Config{}, serveEcho)
+	addr := serveTaken(t, srv, "/echo")
+	conn, err := net.Dial("tcp4", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // a test's end
+	request := "GET /rooms/x HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+	if _, err := fmt.Fprintf(conn, "%s\x81\x82\x00\x00\x00\x00hi", request); err != nil {
+		t.Fatal(err)
+	}
+	c := &testClient{Conn: conn, r: bufio.NewReader(conn)}
+	if _, err := http.ReadResponse(c.r, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.expect(codec.OpText, "hi"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUpgradeFromHandleHTTP(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		t.Run(fmt.Sprintf("tls=%t", secure), func(t *testing.T) {
+			register := func(s *Server) {
+				serveEcho(s)
+				mux := http.NewServeMux()
+				mux.HandleFunc("/deep/{x}", func(w http.ResponseWriter, r *http.Request) { _ = s.Upgrade(w, r, "/echo", nil) })
+				s.HandleHTTP(mux)
+			}
+			var c *testClient
+			var srv *Server
+			if secure {
+				s, config := startTLS(t, Config{}, register)
+				srv, c = s, connectTLS(t, s, "/deep/1", config)
+			} else {
+				srv = startServer(t, Config{}, register)
+				c = connect(t, srv, "/deep/1")
+			}
+			for _, p := range []string{"a", string(make([]byte, 100_000)), "b"} {
+				if err := c.echo(codec.OpBinary, p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n, places := srv.Connections(), srv.places.Load(); n != 1 || places != 1 {
+				t.Errorf("%d connections and %d places, want 1", n, places)
+			}
+		})
+	}
+}
+
+func TestUpgradeRefuses(t *testing.T) {
+	srv := startServer(t, Config{}, serveEcho)
+	addr := serveTaken(t, srv, "/echo")
+	for _, row := range []struct {
+		name   string
+		change func(*http.Request)
+		status int
+	}{
+		{"no-upgrade", func(r *http.Request) { r.Header.Del("Upgrade") }, 426},
+		{"no-key", func(r *http.Request) { r.Header.Del("Sec-WebSocket-Key") }, 400},
+		{"old-version", func(r *http.Request) { r.Header.Set("Sec-WebSocket-Version", "8") }, 426},
+		{"foreign-origin", func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }, 403},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r, _ := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+addr+"/rooms/x", nil)
+			r.Header.Set("Upgrade", "websocket")
+			r.Header.Set("Connection", "Upgrade")
+			r.Header.Set("Sec-WebSocket-Version", "13")
+			r.Header.Set("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+			row.change(r)
+			answer, err := http.DefaultTransport.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = answer.Body.Close()
+			if answer.StatusCode != row.status {
+				t.Errorf("answered with %d, want %d", answer.StatusCode, row.status)
+			}
+		})
+	}
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if srv.Upgrade(w, r, "/echo", nil) == nil {
+			t.Error("a foreign TLS connection was taken over")
+		}
+	}))
+	defer secure.Close()
+	r, _ := http.NewRequestWithContext(context.Background(), http.MethodGet, secure.URL, nil)
+	r.Header = http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}}
+	answer, err := secure.Client().Transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if answer.StatusCode != 500 {
+		t.Errorf("a foreign TLS connection is answered with %d", answer.StatusCode)
+	}
+	waitFor(t, "the end of all", func() bool { return srv.Connections() == 0 })
+}
+
+func TestUpgradeWithoutARunningServer(t *testing.T) {
+	srv, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveEcho(srv)
+	addr := serveTaken(t, srv, "/echo")
+	if _, err := dial(addr, "/rooms/x"); err == nil || err.Error() != "unexpected HTTP response status: 503" {
+		t.Errorf("got %v", err)
+	}
+}
