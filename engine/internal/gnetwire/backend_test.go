@@ -49,6 +49,7 @@ func (h *harness) Woken() {
 func (h *harness) Tick()            { h.events <- event{name: "tick"} }
 func (h *harness) Arrived(p []byte) { h.events <- event{name: "arrived", text: string(p)} }
 func (h *harness) Writable()        { h.events <- event{name: "writable"} }
+func (h *harness) Moved(cut bool)   { h.events <- event{name: "moved"} }
 func (h *harness) Broken(err error) { h.events <- event{name: "broken", err: err} }
 func (h *harness) Closed(err error) { h.events <- event{name: "closed", err: err} }
 

@@ -134,5 +134,6 @@ func (e *echoer) Arrived(p []byte) {
 func (e *echoer) Woken()       {}
 func (e *echoer) Tick()        {}
 func (e *echoer) Writable()    {}
+func (e *echoer) Moved(bool)   {}
 func (e *echoer) Broken(error) {}
 func (e *echoer) Closed(error) {}
