@@ -18,8 +18,8 @@ import (
 //
 // It looks at the files during handshakes, once a second at most. When one has
 // changed, both are read; when they don't load, such as halfway through a
-// renewal, the old pair stays in use and the log says so. Connections that are
-// open keep what they began with.
+// renewal, the old pair stays in use and the log (slog.Default()) says so.
+// Connections that are open keep what they began with.
 type Certificate struct {
 	// immutable
 	certFile, keyFile string

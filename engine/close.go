@@ -179,13 +179,13 @@ func (c *Conn) expired() {
 }
 
 // watchProgress sets the deadline of an open connection after something has
-// moved: as long as the socket takes no more, or a message of the peer is cut,
-// the next move must come within Config.StallTimeout. Without either there is no
+// moved: as long as the socket takes no more, or a message of the peer or a TLS
+// record is cut, the next move must come within Config.StallTimeout. Without either there is no
 // deadline, and no timer.
 func (c *Conn) watchProgress() {
 	switch {
 	case c.phase != phaseOpen: // the handshake and the end have deadlines of their own
-	case c.flags&flagWatching != 0 || c.in != nil && !c.isPaused():
+	case c.flags&flagWatching != 0 || (c.in != nil || c.flags&flagCut != 0) && !c.isPaused():
 		c.loop.setDeadline(c, c.loop.server.cfg.StallTimeout)
 	default:
 		c.clearDeadline()
@@ -224,7 +224,7 @@ func (c *Conn) closed(err error) {
 	c.intake.close()
 	c.clearDeadline()
 	c.beat = 0
-	c.flags &^= flagLimited
+	c.stopLimits()
 	c.dropInbound()
 	c.dropOutbox()
 	c.dropDeflation()

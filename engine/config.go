@@ -34,7 +34,16 @@ type Config struct {
 
 	// TLS makes Addr speak TLS: wss and https. It needs a certificate (see
 	// LoadCertificate). New takes a copy, in which zero means TLS 1.2 at least,
-	// and HTTP/1.1 by ALPN. Nil means plain.
+	// and HTTP/1.1 by ALPN; h2 is taken out. The same is done to a config that
+	// GetConfigForClient gives. Nil means plain.
+	//
+	// Its callbacks may wait, for a certificate authority or a vault: only their own
+	// handshakes wait with them, within HandshakeTimeout, and count against
+	// MaxTLSHandshakes until the callback returns. A private key that waits in Sign
+	// holds up others.
+	//
+	// SetSessionTicketKeys does nothing to the copy. To change the keys while the
+	// server runs, give configs that have them with GetConfigForClient.
 	TLS *tls.Config
 
 	// ProxyProtocol has every connection to Addr begin with a PROXY header, version 1
@@ -65,9 +74,13 @@ type Config struct {
 	// passes on what the client has made up. Empty means "X-Forwarded-For".
 	ForwardedHeader string
 
-	// MaxTLSHandshakes is how many TLS handshakes may be under way at once, each
-	// with about 30 KB of memory. One more is refused with an alert. Zero means
-	// 1024.
+	// MaxTLSHandshakes is how many TLS handshakes may be under way at once. One more
+	// ends the one that has waited longest for its client, or is refused with an alert
+	// when none waits. Zero means 1024.
+	//
+	// Each takes about 25 KB of memory; with a client that makes the most of it 45 KB,
+	// 250 KB where TLS asks for client certificates. In the moment in which it is
+	// resumed, what one read has brought is added (ReadBuffer).
 	MaxTLSHandshakes int
 
 	// Loops is the number of event loops. Zero means one per processor that Go
@@ -77,8 +90,8 @@ type Config struct {
 	Loops int
 
 	// MaxConns is how many connections may be open at once, those included
-	// that net/http serves. One more is answered with 503. Zero means what
-	// RLIMIT_NOFILE allows, less some for everything else.
+	// that net/http serves. One more is answered with 503, on an address with TLS by
+	// an alert. Zero means what RLIMIT_NOFILE allows, less some for everything else.
 	MaxConns int
 
 	// MaxConnsPerIP is how many connections one client may have open at once, by its
@@ -94,7 +107,8 @@ type Config struct {
 	MaxHandshakeRate int
 
 	// HandshakeTimeout is the time from accept to the end of the opening
-	// handshake. One that takes longer is answered with 408. Zero means 10 s.
+	// handshake. One that takes longer is answered with 408, or, while the TLS
+	// handshake is not done, by an alert or the bare end. Zero means 10 s.
 	HandshakeTimeout time.Duration
 
 	// MaxHandshakeBytes is the most that the request line and the headers may

@@ -69,7 +69,7 @@ const (
 	flagTurnPause                       // it is not read: its frames wait for a turn of their own
 	flagResume                          // a reason not to read has gone
 	flagHigh                            // more than HighWater has waited; OnDrain will be called
-	flagLimited                         // extras.limit counts
+	flagCut                             // a TLS record of the peer is cut
 	flagCounted                         // counts against Config.MaxConnsPerIP
 )
 

@@ -14,7 +14,7 @@ type extras struct {
 	// loop-only
 	end     *CloseInfo // once the end has begun
 	deflate *deflation // when permessage-deflate was agreed on
-	limit   uint32     // tick at which the limits are looked at, while flagLimited
+	limit   uint32     // tick at which the limits are looked at; 0: never
 	oldest  uint32     // tick at which the connection reaches its maximum age
 	talked  uint32     // tick of the last message, with Endpoint.IdleTimeout
 

@@ -22,6 +22,7 @@ import (
 type httpSide struct {
 	server *http.Server
 	queue  chan net.Conn
+	queued atomic.Int64 // places of queue that are taken, or about to be
 	addr   net.Addr
 	quit   chan struct{}
 	once   sync.Once
@@ -63,11 +64,17 @@ func newHTTPSide(s *Server, handler http.Handler) *httpSide {
 	}
 }
 
-// take duplicates the descriptor and queues it for net/http.
+// take duplicates the descriptor and queues it for net/http. It looks for room
+// first: once a TLS connection is detached, nobody here can answer it.
 func (h *httpSide) take(c *Conn, head, behind []byte) error {
+	if h.queued.Add(1) > httpBacklog {
+		h.queued.Add(-1)
+		return errBacklog
+	}
 	secured := c.tls()
 	conn, err := c.loop.wire.Detach(c.socket())
 	if err != nil {
+		h.queued.Add(-1)
 		return err
 	}
 	moved := &movedConn{
@@ -78,11 +85,7 @@ func (h *httpSide) take(c *Conn, head, behind []byte) error {
 		moved.client = c.Client()
 	}
 	h.add(moved)
-	select {
-	case h.queue <- moved:
-	default:
-		return errors.Join(errBacklog, moved.Close())
-	}
+	h.queue <- moved // it has room
 	select {
 	case <-h.quit: // Close may have emptied the queue before
 		return h.Close()
@@ -154,6 +157,7 @@ func (h *httpSide) cut() {
 func (h *httpSide) Accept() (net.Conn, error) {
 	select {
 	case c := <-h.queue:
+		h.queued.Add(-1)
 		return c, nil
 	case <-h.quit:
 		return nil, net.ErrClosed
@@ -166,6 +170,7 @@ func (h *httpSide) Close() error {
 	for {
 		select {
 		case c := <-h.queue:
+			h.queued.Add(-1)
 			_ = c.Close()
 		default:
 			return nil

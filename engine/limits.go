@@ -26,7 +26,7 @@ const ageJitter = 10
 
 // touch notes that a message has come or goes.
 func (c *Conn) touch() {
-	if c.flags&flagLimited != 0 && c.id.IdleTimeout > 0 {
+	if c.id.IdleTimeout > 0 && c.isLimited() {
 		c.more.Load().talked = c.loop.tickNow() // the wheel's own time is old after a turn that took long
 	}
 }
@@ -41,16 +41,29 @@ func (c *Conn) setLimit() {
 			x.limit = x.oldest
 		}
 	}
-	c.flags |= flagLimited
+	x.limit = max(1, x.limit)
 	w.cover(c, x.limit)
 }
 
 // idleAt gives the tick at which the connection has been idle for long enough.
 func (x *extras) idleAt(ep *identity) uint32 { return x.talked + ticks(ep.IdleTimeout) + 1 }
 
+// isLimited says whether the limits are to be looked at.
+func (c *Conn) isLimited() bool {
+	x := c.more.Load()
+	return x != nil && x.limit != 0
+}
+
+// stopLimits has nothing called.
+func (c *Conn) stopLimits() {
+	if x := c.more.Load(); x != nil {
+		x.limit = 0
+	}
+}
+
 // limitIn gives how many ticks from now the limits are to be looked at.
 func (c *Conn) limitIn(now uint32) (in int32, ok bool) {
-	if c.flags&flagLimited == 0 {
+	if !c.isLimited() {
 		return 0, false
 	}
 	return int32(c.more.Load().limit - now), true
@@ -59,7 +72,7 @@ func (c *Conn) limitIn(now uint32) (in int32, ok bool) {
 // limitReached is called at that tick.
 func (c *Conn) limitReached(now uint32) {
 	c.loop.drainInbox() // what was accepted for sending counts, and goes before the Close frame
-	c.flags &^= flagLimited
+	c.more.Load().limit = 0
 	if c.phase != phaseOpen {
 		return
 	}

@@ -93,7 +93,7 @@ func (w *simWorld) checkConn(c *Conn, inbox int) {
 		w.failf("frames are kept back, and reading is not paused")
 	case c.flags&flagHigh != 0 && c.flags&flagDirty == 0 && c.phase == phaseOpen && c.Buffered() <= c.id.LowWater:
 		w.failf("a queue is low, and OnDrain was not called")
-	case (c.armed() || c.beat != 0 || c.flags&flagLimited != 0) && c.flags&flagTimed == 0:
+	case (c.armed() || c.beat != 0 || c.isLimited()) && c.flags&flagTimed == 0:
 		w.failf("a deadline that no timer stands for")
 	case (c.phase == phaseOpen || c.phase == phaseHandshake) && c.end() != nil:
 		w.failf("phase %d with an end: %+v", c.phase, c.end())

@@ -26,6 +26,21 @@ func (c *Conn) tls() *tls.ConnectionState {
 // Memory lends the loop's buffers to what is below the seam. Loop-only.
 func (l *loop) Memory() codec.Memory { return &l.mem }
 
+// Moved implements wire.Owner. A peer whose bytes move is there, and a record that is
+// cut is like a message that is: more of it must come within Config.StallTimeout.
+func (o *owner) Moved(cut bool) {
+	c := (*Conn)(o)
+	c.flags |= flagHeard
+	if cut {
+		c.flags |= flagCut
+	} else {
+		c.flags &^= flagCut
+	}
+	if c.flags&flagWatching == 0 { // else only what the peer takes is progress
+		c.watchProgress()
+	}
+}
+
 // Broken implements wire.Owner. A peer that cannot do the TLS handshake is ended
 // without an answer: it could not read one.
 func (o *owner) Broken(err error) {

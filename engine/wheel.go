@@ -71,7 +71,7 @@ func (c *Conn) beatIn(now uint32) (ticks int32, ok bool) {
 }
 
 // idle says that nothing is to be done for c at any time.
-func (c *Conn) idle() bool { return !c.armed() && c.beat == 0 && c.flags&flagLimited == 0 }
+func (c *Conn) idle() bool { return !c.armed() && c.beat == 0 && !c.isLimited() }
 
 // standsIn says whether c is to be found in a slot, and not a leftover there.
 func (c *Conn) standsIn(slot uint8) bool { return c.flags&flagTimed != 0 && c.at == slot }

@@ -51,6 +51,7 @@ func (h *harness) Arrived(p []byte)   { h.events <- event{name: "arrived", text:
 func (h *harness) Writable()          { h.events <- event{name: "writable"} }
 func (h *harness) Broken(err error)   { h.events <- event{name: "broken", err: err} }
 func (h *harness) Closed(err error)   { h.events <- event{name: "closed", err: err} }
+func (h *harness) Moved(bool)         { h.events <- event{name: "moved"} }
 
 // on runs f on the loop and waits for its end.
 func (h *harness) on(t *testing.T, f func()) {

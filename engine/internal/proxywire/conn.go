@@ -73,6 +73,9 @@ func (c *conn) Writable() {
 	}
 }
 
+// Moved implements wire.Owner. Nothing below calls it.
+func (c *conn) Moved(cut bool) { c.owner.Moved(cut) }
+
 // Broken implements wire.Owner. Nothing below calls it.
 func (c *conn) Broken(err error) { c.owner.Broken(err) }
 

@@ -38,6 +38,7 @@ func (e *engine) Opened(s wire.Socket, _ int, _ net.Addr) wire.Owner {
 func (e *engine) Woken()             { e.wokens++ }
 func (e *engine) Tick(time.Duration) { e.ticks++ }
 func (e *engine) Broken(error)       {}
+func (e *engine) Moved(bool)         {}
 
 func (e *engine) Arrived(p []byte) {
 	if e.arrived != nil {

@@ -14,6 +14,8 @@
 //	session.go    one connection: its state, and the calls from both sides
 //	handshake.go  the handshake as a coroutine
 //	pool.go       the workers that run it
+//	config.go     what a tls.Config becomes: its callbacks may wait
+//	suspended.go  the handshakes that wait for their clients
 //	stream.go     the net.Conn under a tls.Conn
 //	record.go     where records end
 //	read.go       from ciphertext to text
@@ -28,7 +30,6 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
-	"slices"
 	"sync/atomic"
 
 	"github.com/headrace/headrace/engine/internal/wire"
@@ -54,13 +55,15 @@ type Backend struct {
 	bound   []net.Addr // set before the first connection
 	pool    pool
 	shaking atomic.Int64 // handshakes under way
+
+	suspended suspended // those of them that wait for their clients
 }
 
 // New puts TLS before inner.
 func New(inner wire.Backend, opts Options) *Backend {
 	b := &Backend{inner: inner, opts: opts}
 	for _, c := range opts.Configs {
-		b.configs = append(b.configs, prepare(c))
+		b.configs = append(b.configs, b.prepare(c))
 	}
 	b.pool.limit, b.pool.start = opts.Workers, opts.Run
 	if opts.Workers == 0 {
@@ -72,25 +75,28 @@ func New(inner wire.Backend, opts Options) *Backend {
 	return b
 }
 
-// prepare gives the copy of a config that connections use.
-func prepare(c *tls.Config) *tls.Config {
-	if c == nil {
-		return nil
+// takePlace counts a handshake in. At the limit the one that has waited longest for
+// its client makes room, so that clients that say nothing more cannot keep the
+// others out. It gives false where none waits.
+func (b *Backend) takePlace() bool {
+	for b.shaking.Add(1) > int64(b.opts.MaxHandshakes) {
+		b.shaking.Add(-1)
+		if !b.evict() {
+			return false
+		}
 	}
-	c = c.Clone()
-	if c.MinVersion == 0 {
-		c.MinVersion = tls.VersionTLS12
+	return true
+}
+
+// evict ends the handshake that has waited longest for its client, and says whether
+// there was one. It is safe from any goroutine.
+func (b *Backend) evict() bool {
+	for h := b.suspended.first(); h != nil; h = b.suspended.first() {
+		if h.evict() {
+			return true
+		}
 	}
-	// There is no HTTP/2 here, though a config of autocert's offers it.
-	c.NextProtos = slices.DeleteFunc(slices.Clone(c.NextProtos), func(p string) bool { return p == "h2" })
-	if len(c.NextProtos) == 0 {
-		c.NextProtos = []string{"http/1.1"}
-	}
-	// crypto/tls would cut the first 128 KB into records of one packet each. A
-	// frame is of use only when it is whole, and each record costs 22 bytes and a
-	// call.
-	c.DynamicRecordSizingDisabled = true
-	return c
+	return false
 }
 
 // Serve implements wire.Backend.

@@ -137,3 +137,4 @@ func (e *echoer) Tick(time.Duration) {}
 func (e *echoer) Writable()          {}
 func (e *echoer) Broken(error)       {}
 func (e *echoer) Closed(error)       {}
+func (e *echoer) Moved(bool)         {}

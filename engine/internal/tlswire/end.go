@@ -20,6 +20,9 @@ func (t *session) closeWrite() error {
 			t.post(append(t.loop.mem.Get(len(alertInternal)), alertInternal...), 0)
 		}
 		t.giveUp()
+		if !t.readOn() { // or the peer's end of the stream is never seen
+			return nil
+		}
 		t.state = broken
 	case open:
 		t.sayGoodbye()
@@ -73,6 +76,9 @@ func (t *session) fail(err error) {
 		return
 	}
 	t.giveUp()
+	if !t.readOn() { // or the peer's end of the stream is never seen
+		return
+	}
 	t.state = broken
 	if t.unsent != nil { // what the owner writes from now on goes nowhere, and it need not wait for the rest
 		t.unsent.text, t.unsent.told = 0, 0

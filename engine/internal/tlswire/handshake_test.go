@@ -181,14 +181,15 @@ func TestOwnerClosesInsideArrived(t *testing.T) {
 
 func TestPrepare(t *testing.T) {
 	given := &tls.Config{NextProtos: []string{"h2", "http/1.1", "acme-tls/1"}}
-	got := prepare(given)
+	b := &Backend{}
+	got := b.prepare(given)
 	if strings.Join(got.NextProtos, " ") != "http/1.1 acme-tls/1" || !got.DynamicRecordSizingDisabled || got.MinVersion != tls.VersionTLS12 {
 		t.Errorf("prepared: %v, %v, %x", got.NextProtos, got.DynamicRecordSizingDisabled, got.MinVersion)
 	}
 	if len(given.NextProtos) != 3 || given.MinVersion != 0 {
 		t.Error("the caller's config was changed")
 	}
-	if prepare(nil) != nil {
+	if b.prepare(nil) != nil {
 		t.Error("a plain listener gets TLS")
 	}
 }

@@ -134,6 +134,7 @@ type user struct {
 
 	heard   []byte
 	turns   int // Arrived calls
+	moves   []bool
 	ends    []error
 	queue   []byte
 	waiting bool
@@ -194,6 +195,10 @@ func (u *user) flush() {
 func (u *user) Writable() {
 	u.waiting = false
 	u.flush()
+}
+
+func (u *user) Moved(cut bool) {
+	u.moves = append(u.moves, cut)
 }
 
 func (u *user) Broken(err error) {

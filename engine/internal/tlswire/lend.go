@@ -71,3 +71,12 @@ func takeBack(c *tls.Conn) {
 		}
 	}
 }
+
+// unfinished is how much c holds of a handshake message that is not whole, 0 if
+// nobody can tell.
+func unfinished(c *tls.Conn) int {
+	if !lends {
+		return 0
+	}
+	return (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(c), layout.hand)).Len()
+}

@@ -31,6 +31,7 @@ type session struct {
 	ending   bool // the peer has ended its half; the owner hears of it when it reads on
 	fin      bool // our half ends behind unsent
 	finSent  bool
+	cutShort bool // the owner was told that a record is cut
 }
 
 // state is where a session is in its life.
@@ -77,6 +78,9 @@ func (t *session) Introduce(remote net.Addr) {
 		o.Introduce(remote)
 	}
 }
+
+// Moved implements wire.Owner. Nothing below calls it.
+func (t *session) Moved(bool) {}
 
 // Broken implements wire.Owner. Nothing below calls it.
 func (t *session) Broken(err error) { t.fail(err) }

@@ -34,19 +34,26 @@ func (s *stream) Read(p []byte) (int, error) {
 		if s.left = recordSize(s.in); s.left > 0 {
 			break
 		}
-		switch {
+		switch h := s.shaking; {
 		case s.moved != nil:
 			if err := s.fetch(); err != nil {
 				return 0, err
 			}
-		case s.shaking == nil:
+		case h == nil:
 			return 0, wouldBlock{}
-		case !s.shaking.more(s):
-			return 0, errAborted
+		default:
+			if err := h.more(s); err != nil {
+				return 0, err
+			}
 		}
 	}
 	n := copy(p, s.in[:s.left])
 	s.in, s.left = s.in[n:], s.left-n
+	if h := s.shaking; h != nil {
+		if h.taken += n; h.taken > h.most {
+			return 0, errTooMuch
+		}
+	}
 	return n, nil
 }
 

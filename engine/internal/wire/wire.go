@@ -88,6 +88,12 @@ type Owner interface {
 	// Writable answers WatchWritable. It may come once without need, and once
 	// after Closed, when it was on its way already.
 	Writable()
+	// Moved says that a read has brought bytes of which the owner sees nothing yet or
+	// no more (TLS: a record, or a message of the protocol's own, that is not whole, or
+	// one without text), behind Arrived if it has brought text as well. cut says that
+	// something stands unfinished. It holds until the next call, and each read that
+	// leaves something unfinished, or brings no text, ends with one.
+	Moved(cut bool)
 	// Broken says that what the peer sends cannot be understood any more (TLS):
 	// nothing more will be Arrived, and the loop has told the peer what it could.
 	// The owner ends the connection in order: CloseWrite, wait for the peer,
