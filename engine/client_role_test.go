@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"runtime"
@@ -325,12 +326,18 @@ func rogueServer(t *testing.T, frame []byte) (addr string, told <-chan CloseCode
 		}
 		fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n%s",
 			acceptKey(request.Header.Get("Sec-WebSocket-Key")), frame)
-		h, err := ws.ReadFrame(r)
-		if err != nil || !h.Header.Masked {
-			t.Errorf("the client's frame: %+v, %v", h.Header, err)
+		h, err := ws.ReadHeader(r)
+		if err != nil || !h.Masked || h.Length > 125 {
+			t.Errorf("the client's frame: %+v, %v", h, err)
 			return
 		}
-		code, _, _ := codec.ParseClose(ws.UnmaskFrame(h).Payload)
+		p := make([]byte, h.Length)
+		if _, err := io.ReadFull(r, p); err != nil {
+			t.Error(err)
+			return
+		}
+		ws.Cipher(p, h.Mask, 0)
+		code, _, _ := codec.ParseClose(p)
 		codes <- code
 	}()
 	return ln.Addr().String(), codes
