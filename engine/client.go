@@ -111,24 +111,6 @@ func (c *Client) adopt(conn net.Conn, g *granted) (*Conn, error) {
 	return made, err
 }
 
-// newConn counts a connection in.
-func (l *loop) newConn(s wire.Socket, remote net.Addr) *Conn {
-	c := &Conn{loop: l, ref: s.Ref, fd: s.FD, remote: remote, slot: uint32(len(l.conns))}
-	l.conns = appendConn(l.conns, c)
-	l.server.open.Add(1)
-	return c
-}
-
-// open begins the life of a connection as a WebSocket.
-func (c *Conn) open(id *identity) {
-	c.id = id
-	c.clearDeadline()
-	c.phase = phaseOpen
-	c.startHeartbeat()
-	c.startLimits()
-	c.callOpen()
-}
-
 // openGranted opens a connection that a server has granted.
 func (l *loop) openGranted(c *Conn, g *granted) error {
 	l.enter()

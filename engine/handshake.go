@@ -207,8 +207,13 @@ func (c *Conn) grant(ep *endpoint, r *Request, key []byte) {
 		return
 	}
 	c.addAnswer(answer)
-	c.id = ep.identify(r.subprotocol)
 	c.user = r.user
+	c.open(ep.identify(r.subprotocol))
+}
+
+// open begins the life of a connection as a WebSocket, in either role.
+func (c *Conn) open(id *identity) {
+	c.id = id
 	c.clearDeadline()
 	c.phase = phaseOpen
 	c.noteHandshake(OutcomeGranted)

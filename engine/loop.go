@@ -75,10 +75,7 @@ func newLoop(s *Server, w wire.Loop) *loop {
 // Opened implements wire.Handler.
 func (l *loop) Opened(s wire.Socket, listener int, remote net.Addr) wire.Owner {
 	l.enter()
-	c := &Conn{loop: l, ref: s.Ref, fd: s.FD, remote: remote, slot: uint32(len(l.conns))}
-	l.conns = appendConn(l.conns, c)
-	l.server.open.Add(1)
-	l.noteAccept()
+	c := l.newConn(s, remote)
 	switch bad := c.letIn(listener); {
 	case bad == nil:
 		l.setDeadline(c, l.server.cfg.HandshakeTimeout)
@@ -92,6 +89,15 @@ func (l *loop) Opened(s wire.Socket, listener int, remote net.Addr) wire.Owner {
 		return nil
 	}
 	return (*owner)(c)
+}
+
+// newConn counts a connection in, accepted or adopted.
+func (l *loop) newConn(s wire.Socket, remote net.Addr) *Conn {
+	c := &Conn{loop: l, ref: s.Ref, fd: s.FD, remote: remote, slot: uint32(len(l.conns))}
+	l.conns = appendConn(l.conns, c)
+	l.server.open.Add(1)
+	l.noteAccept()
+	return c
 }
 
 // Woken implements wire.Handler.
