@@ -230,6 +230,7 @@ func (c *Conn) closed(err error) {
 	c.dropDeflation()
 	c.dropRates()
 	c.loop.forget(c)
+	c.tellEnd()
 	c.ref = nil      // a Conn may be kept for ever; the socket's memory must not be
 	if c.id != nil { // OnOpen was called
 		c.noteClose(*end)

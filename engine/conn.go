@@ -227,6 +227,7 @@ func (o *owner) Writable() {
 	c.loop.enter()
 	c.flags &^= flagWatching
 	c.markDirty()
+	c.tellWritable()
 	c.loop.leave(c)
 }
 

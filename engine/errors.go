@@ -41,6 +41,8 @@ var (
 	ErrCloseTimeout = errors.New("engine: peer did not finish the closing handshake in time")
 	// ErrShutdown says that the server ended the connection because it stops.
 	ErrShutdown = errors.New("engine: server is shutting down")
+	// ErrOtherLoop says that a burst was made for connections of another loop.
+	ErrOtherLoop = errors.New("engine: the burst is for another loop")
 	// ErrBadOp says that a message was to be sent with another kind than Text or
 	// Binary.
 	ErrBadOp = errors.New("engine: a message is Text or Binary")

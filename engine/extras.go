@@ -18,6 +18,8 @@ type extras struct {
 	oldest  uint32     // tick at which the connection reaches its maximum age
 	talked  uint32     // tick of the last message, with Endpoint.IdleTimeout
 
+	companions *companions
+
 	meters   *meters // with Endpoint.MaxMessageRate or MaxByteRate
 	nameless bool    // the peer is a proxy that doesn't know for whom it speaks
 

@@ -31,6 +31,8 @@ type loop struct {
 	scratch   *inbound   // the decoder that whole frames go through
 	inbounds  []*inbound // free ones
 	outboxes  []*outbox  // free ones
+	bursts    []*Burst   // free ones
+	works     []*Work    // asked for
 	request   Request    // the handshake being decided
 	upgrade   upgrade    // what grants it
 	bufs      [][]byte   // scratch of flush
@@ -104,7 +106,9 @@ func (l *loop) newConn(s wire.Socket, remote net.Addr) *Conn {
 func (l *loop) Woken() {
 	l.wakePending.Store(false)
 	l.enter()
+	l.drainInbox()
 	l.goOn()
+	l.doWorks()
 	l.leave(nil)
 }
 
@@ -141,7 +145,7 @@ func (l *loop) leave(c *Conn) {
 	l.turning = false
 	l.awake.Store(false)
 	// A producer that saw awake true counts on this look.
-	more := !l.settled() || l.inbox.count.Load() > 0 || len(l.flate.later) > 0
+	more := !l.settled() || l.inbox.count.Load() > 0 || len(l.flate.later) > 0 || len(l.works) > 0
 	if more && l.wakePending.CompareAndSwap(false, true) {
 		l.wire.WakeLater()
 	}

@@ -21,6 +21,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(starvedEnv) != "" {
 		os.Exit(runStarved())
 	}
+	poisonMessages = true
 	code := m.Run()
 	if code == 0 {
 		code = checkLeaks()

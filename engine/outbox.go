@@ -18,12 +18,16 @@ type outbox struct {
 	backlog  backlog
 }
 
-// segment is a run of bytes, either in a buffer of the loop or in one that a
-// sender on another goroutine has filled.
+// segment is a run of bytes, in one of three places: a buffer of the loop, one that a
+// sender on another goroutine has filled, or a burst that other connections send too.
 type segment struct {
-	p    []byte
-	from *bytebufferpool.ByteBuffer // nil: the loop's memory
+	p     []byte
+	from  *bytebufferpool.ByteBuffer
+	burst *Burst
 }
+
+// isOwn says whether the bytes stand in a buffer of the loop that has no other use.
+func (s *segment) isOwn() bool { return s.from == nil && s.burst == nil }
 
 const (
 	segmentSize = 64 << 10 // the most that one of our own segments holds
@@ -83,7 +87,7 @@ func (o *outbox) link(mem *memory, b *bytebufferpool.ByteBuffer) {
 func (o *outbox) tail(mem *memory, want, need int) *segment {
 	if last := len(o.segments) - 1; last >= o.head {
 		s := &o.segments[last]
-		if s.from == nil && cap(s.p)-len(s.p) >= need {
+		if s.isOwn() && cap(s.p)-len(s.p) >= need {
 			return s
 		}
 	}
@@ -144,9 +148,12 @@ func (o *outbox) drop(mem *memory) {
 }
 
 func (s *segment) release(mem *memory) {
-	if s.from != nil {
+	switch {
+	case s.from != nil:
 		mem.putFrame(s.from)
-	} else {
+	case s.burst != nil:
+		s.burst.Release()
+	default:
 		mem.Put(s.p)
 	}
 	*s = segment{}

@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"runtime/debug"
+	"sync/atomic"
+)
+
+// Loop is the event loop of a connection, for libraries that serve many connections
+// at once. It may be kept for ever; after the end of its server it runs nothing more.
+type Loop loop
+
+// Loop gives the connection's loop. Safe from any goroutine.
+func (c *Conn) Loop() *Loop { return (*Loop)(c.loop) }
+
+func (l *Loop) loop() *loop { return (*loop)(l) }
+
+// Work is something that a loop does when it is asked to, a piece in each turn.
+type Work struct {
+	loop  *loop
+	run   func() (more bool)
+	begin func(*loop) // made once, so that Ask allocates nothing
+	asked atomic.Bool
+}
+
+// NewWork gives work that calls run, once it is asked for. run does a piece of what
+// there is to do and says whether more is left: then it is called again when the loop
+// has looked at its other connections. What it does for connections of this loop is
+// as in a callback of theirs, so loop-only methods may be called, also with
+// Endpoint.Workers. It must not block. A panic in it is logged, and ends the work
+// until the next Ask. Safe from any goroutine.
+func (l *Loop) NewWork(run func() (more bool)) *Work {
+	w := &Work{loop: l.loop(), run: run}
+	w.begin = func(l *loop) { l.works = append(l.works, w) }
+	return w
+}
+
+// Ask has the work done soon. Asking again before it begins makes no difference. It
+// allocates nothing. Safe from any goroutine.
+func (w *Work) Ask() {
+	if w.asked.CompareAndSwap(false, true) {
+		w.loop.push(item{run: w.begin})
+	}
+}
+
+// doWorks does a piece of all work that was asked for before this turn.
+func (l *loop) doWorks() {
+	n := len(l.works)
+	for _, w := range l.works[:n] {
+		w.asked.Store(false)
+		if w.do() {
+			if w.asked.CompareAndSwap(false, true) { // else it comes through the inbox
+				l.works = append(l.works, w)
+			}
+		}
+	}
+	rest := copy(l.works, l.works[n:])
+	clear(l.works[rest:])
+	l.works = l.works[:rest]
+}
+
+func (w *Work) do() (more bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.loop.server.cfg.Logger.Error("panic in the work of a loop", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	return w.run()
+}
