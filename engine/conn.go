@@ -145,6 +145,10 @@ func (c *Conn) Close(code CloseCode, reason string) error {
 	return nil
 }
 
+// IsOpen says whether anything more is accepted for sending: not after Close, nor once
+// the end has begun in another way. Safe from any goroutine.
+func (c *Conn) IsOpen() bool { return c.intake.open() }
+
 // Path is the path of the endpoint. Safe from any goroutine.
 func (c *Conn) Path() string { return c.id.path }
 

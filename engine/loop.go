@@ -33,6 +33,7 @@ type loop struct {
 	outboxes  []*outbox  // free ones
 	bursts    []*Burst   // free ones
 	works     []*Work    // asked for
+	written   []func()   // to call at the end of the turn
 	request   Request    // the handshake being decided
 	upgrade   upgrade    // what grants it
 	bufs      [][]byte   // scratch of flush
@@ -140,6 +141,9 @@ func (l *loop) leave(c *Conn) {
 		l.settle(settlePerEvent)
 	} else {
 		l.settle(settlePerTurn)
+	}
+	if len(l.written) > 0 {
+		l.tellWritten()
 	}
 	l.publish()
 	l.turning = false

@@ -66,3 +66,17 @@ func (w *Work) do() (more bool) {
 	}()
 	return w.run()
 }
+
+// AfterWrites calls f, once, when the sockets have been offered what this turn has
+// queued for them: at most 256 of them, the rest follows in the next turns. f must not
+// send. Loop-only.
+func (l *Loop) AfterWrites(f func()) { l.written = append(l.written, f) }
+
+func (l *loop) tellWritten() {
+	for i, f := range l.written {
+		w := Work{loop: l, run: func() bool { f(); return false }}
+		w.do()
+		l.written[i] = nil
+	}
+	l.written = l.written[:0]
+}

@@ -1,0 +1,289 @@
+package pubsub
+
+import (
+	"errors"
+	"time"
+
+	"github.com/headrace/headrace/engine"
+)
+
+// batch is the messages that are being delivered, and the groups that they are for.
+type batch struct {
+	number uint32 // of this batch
+	events []*event
+	groups []*group
+	at     int    // the group whose turn it is
+	event  *event // that add is for
+	oldest time.Duration
+}
+
+func (b *batch) busy() bool { return b.at < len(b.groups) }
+
+// add notes that the event is for a group.
+func (b *batch) add(g *group) {
+	if g.number != b.number {
+		g.number, g.active = b.number, true
+		g.next, g.end = 0, len(g.subs)
+		b.groups = append(b.groups, g)
+	}
+	g.events = append(g.events, b.event)
+}
+
+// beginBatch takes some of the messages that have come, and says whether there are any.
+func (s *shard) beginBatch() bool {
+	if s.incomingAt == len(s.incoming) {
+		return false
+	}
+	b := &s.batch
+	b.number++
+	b.oldest = s.incoming[s.incomingAt].at
+	size := 0
+	for len(b.events) < batchEvents && size < batchBytes && s.incomingAt < len(s.incoming) {
+		e := s.incoming[s.incomingAt]
+		s.incoming[s.incomingAt] = nil
+		s.incomingAt++
+		size += e.message.Size()
+		b.events = append(b.events, e)
+		b.event = e
+		s.patterns.match(e.topic.name, s.visit)
+	}
+	if !b.busy() {
+		s.endBatch()
+	}
+	return true
+}
+
+// deliverBatch delivers to at most so many subscriptions, and gives how many more may
+// get something in this turn.
+func (s *shard) deliverBatch(budget int) int {
+	b := &s.batch
+	for b.busy() {
+		g := b.groups[b.at]
+		for ; g.next < g.end; g.next++ {
+			sub := g.subs[g.next]
+			if sub == nil || sub.batch == b.number {
+				continue
+			}
+			if budget == 0 {
+				return 0
+			}
+			budget--
+			s.deliverTo(sub.owner, sub)
+		}
+		g.finish()
+		b.at++
+	}
+	s.endBatch()
+	return budget
+}
+
+// finish lets go of what the batch had for the group.
+func (g *group) finish() {
+	if g.burst != nil {
+		g.burst.Release()
+	}
+	clear(g.events)
+	g.events, g.burst, g.active = g.events[:0], nil, false
+	g.close()
+}
+
+func (s *shard) endBatch() {
+	b := &s.batch
+	size := 0
+	for i, e := range b.events {
+		size += e.size()
+		b.events[i] = nil
+	}
+	s.backlog.Add(int64(-size))
+	s.done += uint64(len(b.events))
+	s.dropFences()
+	clear(b.groups)
+	b.events, b.groups, b.at, b.event = b.events[:0], b.groups[:0], 0, nil
+}
+
+// deliverTo gives a connection what the batch has for it by way of sub, and of its
+// other subscriptions too, so that it all leaves in one write.
+func (s *shard) deliverTo(o *subscriber, sub *subscription) {
+	s.deliver(sub)
+	if len(o.live) == 1 {
+		return
+	}
+	for _, other := range o.live {
+		if g := other.group; g.active && g.number == s.batch.number && other.batch != s.batch.number {
+			s.deliver(other)
+		}
+	}
+}
+
+// deliver gives a subscription its messages of the batch.
+func (s *shard) deliver(sub *subscription) {
+	sub.batch = s.batch.number
+	g := sub.group
+	if g.burst == nil {
+		g.burst = s.burst(g.events)
+	}
+	if s.takesAll(sub) {
+		s.send(sub, g.burst)
+		s.note.add(g)
+		return
+	}
+	s.messages = s.messages[:0]
+	for _, e := range g.events {
+		if s.wants(sub, e) {
+			s.messages = append(s.messages, e.message)
+			s.note.addOne(e)
+		}
+	}
+	s.sendMessages(sub)
+}
+
+// takesAll says whether a subscription gets everything that its group gets.
+func (s *shard) takesAll(sub *subscription) bool {
+	if sub.fence != nil || sub.owner.overlapping || sub.waiting != nil || sub.interval != 0 {
+		return false
+	}
+	switch sub.options.Mode {
+	case Latest:
+		return !sub.owner.conn.Stalled()
+	case Deadline:
+		return !sub.owner.conn.Stalled() && s.now-s.batch.oldest <= sub.options.MaxAge
+	default:
+		return true
+	}
+}
+
+// wants says whether a subscription gets a message now. One that it gets later it
+// keeps.
+func (s *shard) wants(sub *subscription, e *event) bool {
+	if !sub.fence.passes(e) || sub.owner.overlapping && !sub.isFirstFor(e) {
+		return false
+	}
+	stats := &s.hub.stats
+	if sub.options.Mode == Queue {
+		return true
+	}
+	if sub.waiting != nil || sub.interval != 0 || sub.owner.conn.Stalled() {
+		s.keep(sub, e)
+		return false
+	}
+	if sub.options.Mode == Deadline && s.now-e.at > sub.options.MaxAge {
+		stats.late.Add(1)
+		return false
+	}
+	return true
+}
+
+// isFirstFor says whether no older subscription of the connection matches the event.
+func (sub *subscription) isFirstFor(e *event) bool {
+	for _, other := range sub.owner.live {
+		if other == sub {
+			return true
+		}
+		if matches(other.pattern, e.topic.name) {
+			return false
+		}
+	}
+	return true
+}
+
+// keep has a message wait.
+func (s *shard) keep(sub *subscription, e *event) {
+	if sub.waiting == nil {
+		sub.waiting = s.newWaiting(sub)
+	}
+	before := sub.waiting.len()
+	dropped := sub.waiting.add(e)
+	stats := &s.hub.stats
+	stats.pending.Add(uint64(dropped))
+	if sub.options.Mode == Latest && dropped == 0 && sub.waiting.len() == before {
+		stats.conflated.Add(1)
+	}
+	switch {
+	case sub.interval != 0:
+		s.waitUntilDue(sub)
+	case !sub.owner.conn.Stalled():
+		s.activate(sub)
+	}
+}
+
+func (s *shard) newWaiting(sub *subscription) waiting {
+	cfg := &s.hub.cfg
+	if sub.options.Mode == Deadline {
+		return &inOrder{most: cfg.MaxPending, maxAge: sub.options.MaxAge}
+	}
+	n := new(newest)
+	if cfg.NoLastValues { // nothing else bounds the keys
+		n.most = cfg.MaxKeys
+	}
+	return n
+}
+
+// flush sends what waits for a subscription, as much as fits one write, and says
+// whether more is left.
+func (s *shard) flush(sub *subscription) (more bool) {
+	s.messages = s.messages[:0]
+	stats := &s.hub.stats
+	for size := 0; size < batchBytes && len(s.messages) < batchEvents; {
+		e, skipped, late := sub.waiting.next(s.now)
+		stats.late.Add(uint64(late))
+		if e == nil {
+			break
+		}
+		m := e.message
+		if skipped > 0 {
+			u := e.update(skipped)
+			m = s.encode(sub, func(dst []byte) []byte { return s.hub.cfg.Encoder.AppendUpdate(dst, &u) })
+		}
+		if m != nil {
+			s.messages = append(s.messages, m)
+			size += m.Size()
+			s.note.addOne(e)
+		}
+	}
+	more = sub.waiting.len() > 0
+	if !more && sub.interval == 0 {
+		sub.waiting = nil
+	}
+	s.sendMessages(sub)
+	return more
+}
+
+// encode makes a message for one subscription. A panic of the Encoder ends the
+// connection.
+func (s *shard) encode(sub *subscription, encode func(dst []byte) []byte) (m *engine.Message) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.hub.cfg.Logger.Error("panic in an encoder; its subscriber is closed", "panic", p)
+			_ = sub.owner.conn.Close(engine.CloseInternalError, "")
+		}
+	}()
+	return s.hub.message(encode)
+}
+
+// burst makes a burst of events.
+func (s *shard) burst(events []*event) *engine.Burst {
+	s.messages = s.messages[:0]
+	for _, e := range events {
+		s.messages = append(s.messages, e.message)
+	}
+	return s.loop.NewBurst(s.messages...)
+}
+
+// sendMessages sends what stands in s.messages.
+func (s *shard) sendMessages(sub *subscription) {
+	if len(s.messages) > 0 {
+		b := s.loop.NewBurst(s.messages...)
+		s.send(sub, b)
+		b.Release()
+	}
+	clear(s.messages)
+	s.messages = s.messages[:0]
+}
+
+func (s *shard) send(sub *subscription, b *engine.Burst) {
+	n, err := sub.owner.conn.SendBurst(b)
+	s.note.delivered += uint64(n)
+	if errors.Is(err, engine.ErrDropped) {
+		s.hub.stats.full.Add(uint64(b.Len() - n))
+	}
+}

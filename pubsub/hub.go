@@ -1,0 +1,346 @@
+package pubsub
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/headrace/headrace/engine"
+)
+
+// Hub carries topics to the connections that subscribe to them. All its methods are
+// safe from any goroutine.
+//
+// Locks are taken in this order: watchMu, topicsMu, topic.mu, interestMu, shard.mu.
+type Hub struct {
+	// immutable
+	cfg     Config
+	broker  Broker
+	born    time.Time
+	scratch sync.Pool // of *[]byte, for encoding
+
+	closed atomic.Bool
+	stats  counters
+	shards sync.Map // *engine.Loop to *shard
+
+	topicsMu sync.RWMutex
+	byName   map[string]*topic
+	tree     topicTree[*topic]
+	searched time.Duration // when all topics were last looked through for old ones
+
+	watchMu    sync.Mutex // the broker hears of first and last subscriptions in order
+	interestMu sync.RWMutex
+	interests  trie[*interest]
+	interestAt atomic.Uint64 // changes with interests
+}
+
+// New makes a hub.
+func New(cfg Config) (*Hub, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	h := &Hub{cfg: cfg, broker: cfg.Broker, born: time.Now(), byName: make(map[string]*topic)}
+	h.scratch.New = func() any { return new([]byte) }
+	if h.broker == nil {
+		h.broker = new(local)
+	}
+	if err := h.broker.Start((*sink)(h)); err != nil {
+		return nil, fmt.Errorf("pubsub: the broker does not start: %w", err)
+	}
+	return h, nil
+}
+
+// Close ends the hub: nothing more is delivered, and its methods return ErrHubClosed.
+// Connections stay open.
+func (h *Hub) Close() error {
+	if h.closed.Swap(true) {
+		return ErrHubClosed
+	}
+	err := h.broker.Close()
+	h.eachShard(func(s *shard) { s.ask(order{kind: orderEnd}) })
+	return err
+}
+
+// Publish sends a message to all who subscribe to topic, and gives it its place. key
+// may be "". It does not retain payload.
+//
+// An error says that nothing was published: ErrBadTopic, ErrTooLong, ErrTooManyTopics,
+// ErrTooManyKeys, ErrBusy, ErrHubClosed, or one of the broker.
+func (h *Hub) Publish(topic, key string, payload []byte) (Position, error) {
+	return h.publish(Publication{Topic: topic, Key: key, Payload: payload})
+}
+
+// PublishFrom is Publish on behalf of a connection: Config.AllowPublish is asked first.
+func (h *Hub) PublishFrom(c *engine.Conn, topic, key string, payload []byte) (Position, error) {
+	if h.cfg.AllowPublish != nil {
+		if err := h.cfg.AllowPublish(c, topic); err != nil {
+			return Position{}, err
+		}
+	}
+	return h.Publish(topic, key, payload)
+}
+
+// Delete takes the value of a key away: subscribers get a message that says so, and new
+// ones no value.
+func (h *Hub) Delete(topic, key string) (Position, error) {
+	return h.publish(Publication{Topic: topic, Key: key, Deleted: true})
+}
+
+func (h *Hub) publish(p Publication) (Position, error) {
+	if h.closed.Load() {
+		return Position{}, ErrHubClosed
+	}
+	if len(p.Payload) > h.cfg.MaxPayload {
+		return Position{}, fmt.Errorf("%w: %d bytes, and at most %d may be", ErrTooLong, len(p.Payload), h.cfg.MaxPayload)
+	}
+	return h.broker.Publish(p)
+}
+
+// Subscribers is how many subscriptions match a topic.
+func (h *Hub) Subscribers(topic string) int {
+	if checkTopic(topic) != nil {
+		return 0
+	}
+	n := 0
+	h.interestMu.RLock()
+	defer h.interestMu.RUnlock()
+	h.interests.match(topic, func(i *interest) { n += i.count })
+	return n
+}
+
+func (h *Hub) now() time.Duration { return time.Since(h.born) }
+
+// topic gives a topic, nil when there is none.
+func (h *Hub) topic(name string) *topic {
+	h.topicsMu.RLock()
+	defer h.topicsMu.RUnlock()
+	return h.byName[name]
+}
+
+// makeTopic gives a topic, made if there is none.
+func (h *Hub) makeTopic(name string) (*topic, error) {
+	if t := h.topic(name); t != nil {
+		return t, nil
+	}
+	if err := checkTopic(name); err != nil {
+		return nil, err
+	}
+	h.topicsMu.Lock()
+	defer h.topicsMu.Unlock()
+	if t := h.byName[name]; t != nil {
+		return t, nil
+	}
+	h.forgetSome()
+	if len(h.byName) >= h.cfg.MaxTopics {
+		return nil, fmt.Errorf("%w: %d", ErrTooManyTopics, h.cfg.MaxTopics)
+	}
+	name = strings.Clone(name) // it may be a part of something large
+	t := &topic{name: name, used: h.now()}
+	h.byName[name] = t
+	h.tree.set(name, t)
+	return t, nil
+}
+
+// forgetSome looks at a few topics, and at all when there are as many as may be, and
+// forgets those that nobody has used for long. A few for each new one are enough to
+// keep pace. The caller holds topicsMu.
+func (h *Hub) forgetSome() {
+	now, few := h.now(), 4
+	if len(h.byName) >= h.cfg.MaxTopics && now-h.searched > time.Second {
+		h.searched = now
+		few = len(h.byName)
+	}
+	for name, t := range h.byName { // begins anywhere
+		if few--; few < 0 {
+			return
+		}
+		if t.forgetIfOld(h, now) {
+			delete(h.byName, name)
+			h.tree.remove(name)
+		}
+	}
+}
+
+func (t *topic) forgetIfOld(h *Hub, now time.Duration) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now-t.used > h.cfg.Retain && len(h.interestedIn(t)) == 0 {
+		t.forgotten = true
+	}
+	return t.forgotten
+}
+
+// matching gives the topics that a pattern matches.
+func (h *Hub) matching(pattern string) (topics []*topic) {
+	h.topicsMu.RLock()
+	defer h.topicsMu.RUnlock()
+	h.tree.match(pattern, func(t *topic) bool {
+		topics = append(topics, t)
+		return true
+	})
+	return topics
+}
+
+// encode makes the event of a message.
+func (h *Hub) encode(t *topic, p *Publication) *event {
+	e := &event{
+		topic: t, key: strings.Clone(p.Key), seq: p.Seq, epoch: p.Epoch, deleted: p.Deleted, at: h.now(),
+		payload: p.Payload,
+	}
+	u := e.update(0)
+	e.message = h.message(func(dst []byte) []byte { return h.cfg.Encoder.AppendUpdate(dst, &u) })
+	e.payload = within(e.message.Payload(), p.Payload)
+	return e
+}
+
+// message makes a message of what an Encoder appends.
+func (h *Hub) message(encode func(dst []byte) []byte) *engine.Message {
+	buf := h.scratch.Get().(*[]byte)
+	*buf = encode((*buf)[:0])
+	m := engine.NewMessage(h.cfg.Encoder.Op(), *buf)
+	if cap(*buf) <= maxScratch {
+		h.scratch.Put(buf)
+	}
+	return m
+}
+
+const maxScratch = 64 << 10
+
+// within gives the part of an encoded message that is the payload, where it stands at
+// the end or one byte before, as in JSON; a copy else.
+func within(message, payload []byte) []byte {
+	for end := len(message); end >= len(payload) && end >= len(message)-1; end-- {
+		if part := message[end-len(payload) : end : end]; bytes.Equal(part, payload) {
+			return part
+		}
+	}
+	return bytes.Clone(payload)
+}
+
+// sink is a hub as its broker sees it.
+type sink Hub
+
+// Next implements Sink.
+func (k *sink) Next(p Publication) (Position, error) {
+	h := (*Hub)(k)
+	return h.take(&p, func(t *topic) error {
+		p.Position = Position{t.pos.Epoch, t.pos.Seq + 1}
+		if t.pos.Epoch == 0 {
+			p.Position = Position{newEpoch(), 1}
+		}
+		return nil
+	})
+}
+
+var (
+	errKnown     = errors.New("pubsub: the message was delivered before")
+	errForgotten = errors.New("pubsub: the topic was forgotten a moment ago")
+)
+
+// Deliver implements Sink.
+func (k *sink) Deliver(p Publication) error {
+	h, renewed := (*Hub)(k), false
+	_, err := h.take(&p, func(t *topic) error {
+		switch {
+		case p.Epoch == t.pos.Epoch && p.Seq <= t.pos.Seq:
+			return errKnown
+		case p.Epoch != t.pos.Epoch && t.pos.Epoch != 0:
+			renewed = true
+			t.values = nil
+			fallthrough
+		case p.Seq != t.pos.Seq+1:
+			t.history.clear()
+		}
+		return nil
+	})
+	if renewed && err == nil {
+		k.Lost(p.Topic)
+	}
+	if err == errKnown { //nolint:errorlint // it comes from above
+		return nil
+	}
+	return err
+}
+
+// take makes an event of a message, once place has seen to its position, and hands it
+// to the loops that want it.
+func (h *Hub) take(p *Publication, place func(t *topic) error) (Position, error) {
+	if h.closed.Load() {
+		return Position{}, ErrHubClosed
+	}
+	for {
+		t, err := h.makeTopic(p.Topic)
+		if err != nil {
+			return Position{}, err
+		}
+		if pos, err := h.takeInto(t, p, place); err != errForgotten { //nolint:errorlint // it comes from there
+			return pos, err
+		}
+	}
+}
+
+func (h *Hub) takeInto(t *topic, p *Publication, place func(t *topic) error) (pos Position, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.forgotten {
+		return pos, errForgotten
+	}
+	if !p.Deleted && !t.hasRoomFor(p.Key, &h.cfg) {
+		return pos, fmt.Errorf("%w: %d", ErrTooManyKeys, h.cfg.MaxKeys)
+	}
+	shards := h.interestedIn(t)
+	for _, s := range shards {
+		if s.backlog.Load() > int64(h.cfg.MaxBacklog) {
+			h.stats.busy.Add(1)
+			return pos, ErrBusy
+		}
+	}
+	if err := place(t); err != nil {
+		return pos, err
+	}
+	e := h.encode(t, p)
+	t.remember(e, &h.cfg)
+	h.stats.published.Add(1)
+	for _, s := range shards {
+		s.push(e)
+	}
+	return p.Position, nil
+}
+
+// Restore implements Sink.
+func (k *sink) Restore(name string, at Position, values, last []Publication) error {
+	h := (*Hub)(k)
+	t, err := h.makeTopic(name)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.forgotten || t.pos.Epoch == at.Epoch && t.pos.Seq >= at.Seq {
+		return nil
+	}
+	t.values, t.history, t.cleared = nil, history{}, 0
+	for i := range values {
+		if !h.cfg.NoLastValues && len(t.values) < h.cfg.MaxKeys {
+			if t.values == nil {
+				t.values = make(map[string]*event)
+			}
+			t.values[values[i].Key] = h.encode(t, &values[i])
+		}
+	}
+	for i := range last {
+		t.history.add(h.encode(t, &last[i]), h.cfg.History, h.cfg.HistoryBytes)
+	}
+	t.pos, t.cleared, t.used = at, at.Seq, h.now()
+	return nil
+}
+
+// Lost implements Sink.
+func (k *sink) Lost(pattern string) {
+	(*Hub)(k).eachShard(func(s *shard) { s.ask(order{kind: orderLost, pattern: pattern}) })
+}

@@ -1,0 +1,348 @@
+package pubsub
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/headrace/headrace/engine"
+)
+
+// The journey of a message:
+//
+//  1. Publish asks the broker, which gives it to the hub (sink.Next or Deliver).
+//  2. Under the lock of its topic it gets its place, is encoded, becomes the newest
+//     value of its key, and is pushed to the shard of each loop that has a subscription
+//     which matches. The loop is asked to work.
+//  3. In a turn of the loop (shard.run) the shard takes what was pushed as a batch,
+//     finds the groups of subscriptions whose patterns match, and makes one burst for
+//     each group.
+//  4. Group by group, the burst goes to the subscriptions, so many in each turn
+//     (deliver.go). The engine writes to each connection at the end of the turn, once.
+//  5. A subscription that is not like the others (its snapshot is not through, its
+//     socket takes no more, it wants fewer messages) looks at the messages one by one,
+//     and may keep them for later (waiting.go).
+
+// shard is a hub's part on one loop: the subscriptions of that loop's connections. Its
+// work runs on the loop.
+type shard struct {
+	// immutable
+	hub  *Hub
+	loop *engine.Loop
+	work *engine.Work
+
+	backlog atomic.Int64 // bytes of messages that were pushed and are not delivered
+
+	mu          sync.Mutex
+	gone        bool // the last subscriber has left; another shard takes its place
+	pushed      uint64
+	queue       []*event
+	orders      []order
+	subscribers map[*engine.Conn]*subscriber
+
+	// loop-only
+	patterns   trie[*group]
+	incoming   []*event // taken from queue, in no batch yet, from incomingAt on
+	incomingAt int
+	spare      []*event // for queue
+	batch      batch
+	done       uint64          // messages pushed and delivered, of pushed
+	active     []*subscription // those with a snapshot or messages to go on with
+	fenced     []*subscription // those whose fence can go when older messages are done
+	timed      dueHeap         // those with messages that come too soon
+	timer      *time.Timer
+	messages   []*engine.Message // scratch
+	visit      func(*group)      // batch.add, made once
+	now        time.Duration
+	note       latencyNote
+}
+
+// group is the subscriptions of a shard with one pattern.
+type group struct {
+	pattern string
+	subs    []*subscription // those that have left in a batch are nil until its end
+	holes   int
+
+	number uint32 // of the batch that the rest is for
+	events []*event
+	burst  *engine.Burst
+	next   int // the next of subs
+	end    int // those from here on came after the batch began
+	active bool
+	noted  notedAt // in latencyNote
+}
+
+// order is what other goroutines want of a shard.
+type order struct {
+	kind     orderKind
+	sub, old *subscription
+	pattern  string
+	do       func()
+}
+
+type orderKind uint8
+
+const (
+	orderAdd    orderKind = iota // sub gets messages from now on, in the place of old
+	orderRemove                  // sub gets none any more
+	orderReady                   // the broker has brought what sub has to begin with
+	orderLost                    // messages of pattern may be missing
+	orderDo                      // call do
+	orderEnd                     // the hub is closed
+)
+
+const (
+	deliveriesPerTurn = 256      // connections that get something in a turn
+	ordersPerTurn     = 1024     // subscriptions that begin or end
+	batchEvents       = 256      // messages in a batch
+	batchBytes        = 64 << 10 // and their bytes, from which on there are no more
+	maxSpareQueue     = 16 << 10
+)
+
+// shardOf gives the shard of a connection's loop.
+func (h *Hub) shardOf(c *engine.Conn) *shard {
+	loop := c.Loop()
+	if s, ok := h.shards.Load(loop); ok {
+		return s.(*shard)
+	}
+	made := &shard{hub: h, loop: loop, subscribers: make(map[*engine.Conn]*subscriber)}
+	made.work = loop.NewWork(made.run)
+	made.visit = made.batch.add
+	made.note.init(made)
+	s, _ := h.shards.LoadOrStore(loop, made)
+	return s.(*shard)
+}
+
+func (h *Hub) eachShard(f func(*shard)) {
+	h.shards.Range(func(_, s any) bool {
+		f(s.(*shard))
+		return true
+	})
+}
+
+// push hands a message over. The caller holds the lock of its topic, so the messages
+// of a topic come in order.
+func (s *shard) push(e *event) {
+	s.mu.Lock()
+	if !s.gone {
+		s.queue = append(s.queue, e)
+		s.pushed++
+		s.backlog.Add(int64(e.size()))
+	}
+	s.mu.Unlock()
+	s.work.Ask()
+}
+
+func (s *shard) ask(o order) {
+	s.mu.Lock()
+	s.orders = append(s.orders, o)
+	s.mu.Unlock()
+	s.work.Ask()
+}
+
+// run does a piece of the shard's work. It is called on the loop.
+func (s *shard) run() (more bool) {
+	s.now = s.hub.now()
+	left := s.takeIn()
+	s.goOn()
+	for budget := deliveriesPerTurn; budget > 0 && (s.batch.busy() || s.beginBatch()); {
+		budget = s.deliverBatch(budget)
+	}
+	s.flushDue()
+	s.note.send()
+	return left || s.batch.busy() || s.incomingAt < len(s.incoming) || s.canGoOn()
+}
+
+// takeIn takes messages and orders over, both at once: an order stands before every
+// message that was pushed after it. Orders are few; in a storm of subscriptions they
+// come a part at a time, and the messages wait.
+func (s *shard) takeIn() (left bool) {
+	s.mu.Lock()
+	orders := s.orders
+	if left = len(orders) > ordersPerTurn; left {
+		s.orders = slices.Clone(orders[ordersPerTurn:])
+		orders = orders[:ordersPerTurn]
+	} else {
+		s.orders = nil
+		if s.incomingAt == len(s.incoming) {
+			s.spare, s.incoming = s.incoming[:0], s.queue
+			s.queue, s.incomingAt = s.spare, 0
+			if cap(s.queue) > maxSpareQueue {
+				s.queue = nil
+			}
+		}
+	}
+	s.mu.Unlock()
+	for i := range orders {
+		s.obey(&orders[i])
+	}
+	return left
+}
+
+func (s *shard) obey(o *order) {
+	switch o.kind {
+	case orderAdd:
+		s.add(o.sub, o.old)
+	case orderRemove:
+		s.remove(o.sub)
+	case orderReady:
+		if o.sub.live {
+			s.start(o.sub)
+		}
+	case orderLost:
+		s.startAgain(o.pattern)
+	case orderDo:
+		o.do()
+	case orderEnd:
+		s.endAll()
+	}
+}
+
+// add begins a subscription, in the place of old if that is not nil.
+func (s *shard) add(sub, old *subscription) {
+	if old != nil {
+		s.remove(old)
+	}
+	owner := sub.owner
+	if !owner.attached && !owner.ended {
+		owner.attached = owner.conn.Attach(owner) == nil
+		owner.ended = !owner.attached
+	}
+	s.mu.Lock()
+	removed := sub.removed // before it has begun
+	s.mu.Unlock()
+	if owner.ended || removed {
+		s.hub.dropInterest(sub)
+		s.leaveIfEnded(owner)
+		return
+	}
+	g, ok := s.patterns.get(sub.pattern)
+	if !ok {
+		g = &group{pattern: sub.pattern}
+		s.patterns.set(sub.pattern, g)
+	}
+	sub.group, sub.at, sub.live, sub.batch = g, len(g.subs), true, s.batch.number
+	g.subs = append(g.subs, sub)
+	owner.live = append(owner.live, sub)
+	owner.lookForOverlaps()
+	s.hub.stats.subscriptions.Add(1)
+	if s.hub.isReady(sub) {
+		s.start(sub)
+	} else {
+		sub.fence = &fence{all: true}
+	}
+}
+
+// remove ends a subscription.
+func (s *shard) remove(sub *subscription) {
+	if !sub.live {
+		return // it never began, or has ended with its connection
+	}
+	sub.live, sub.fence, sub.waiting = false, nil, nil
+	sub.group.remove(sub)
+	if len(sub.group.subs) == 0 {
+		s.patterns.remove(sub.pattern)
+	}
+	owner := sub.owner
+	owner.live = slices.DeleteFunc(owner.live, func(x *subscription) bool { return x == sub })
+	owner.lookForOverlaps()
+	s.hub.stats.subscriptions.Add(-1)
+	s.hub.dropInterest(sub)
+}
+
+// remove takes a subscription out of its group. While a batch goes through the group
+// nothing moves.
+func (g *group) remove(sub *subscription) {
+	if g.active {
+		g.subs[sub.at] = nil
+		g.holes++
+		return
+	}
+	last := len(g.subs) - 1
+	g.subs[sub.at] = g.subs[last]
+	g.subs[sub.at].at = sub.at
+	g.subs[last] = nil
+	g.subs = g.subs[:last]
+}
+
+// close moves the subscriptions together after a batch.
+func (g *group) close() {
+	if g.holes == 0 {
+		return
+	}
+	g.subs = slices.DeleteFunc(g.subs, func(sub *subscription) bool { return sub == nil })
+	for i, sub := range g.subs {
+		sub.at = i
+	}
+	g.holes = 0
+}
+
+// lookForOverlaps sets overlapping.
+func (o *subscriber) lookForOverlaps() {
+	o.overlapping = false
+	for i, a := range o.live {
+		for _, b := range o.live[:i] {
+			if overlaps(a.pattern, b.pattern) {
+				o.overlapping = true
+				return
+			}
+		}
+	}
+}
+
+// OnWritable implements engine.Companion.
+func (o *subscriber) OnWritable(*engine.Conn) {
+	s := o.shard
+	s.now = s.hub.now()
+	for _, sub := range o.live {
+		if sub.waiting != nil && sub.due <= s.now || sub.fence.isWaiting() {
+			s.activate(sub)
+		}
+	}
+	if s.goOn(); s.canGoOn() {
+		s.work.Ask()
+	}
+}
+
+// OnEnd implements engine.Companion.
+func (o *subscriber) OnEnd(*engine.Conn) {
+	o.ended = true
+	for len(o.live) > 0 {
+		o.shard.remove(o.live[len(o.live)-1])
+	}
+	o.shard.leaveIfEnded(o)
+}
+
+// leaveIfEnded forgets a subscriber whose connection has ended, and the shard with the
+// last one.
+func (s *shard) leaveIfEnded(o *subscriber) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !o.ended || s.subscribers[o.conn] != o {
+		return
+	}
+	delete(s.subscribers, o.conn)
+	if len(s.subscribers) == 0 && len(s.orders) == 0 {
+		s.gone, s.queue = true, nil
+		s.backlog.Store(0)
+		s.hub.shards.CompareAndDelete(s.loop, s)
+		if s.timer != nil {
+			s.timer.Stop()
+		}
+	}
+}
+
+// endAll ends all subscriptions of a hub that is closed.
+func (s *shard) endAll() {
+	s.mu.Lock()
+	var all []*subscription
+	for _, o := range s.subscribers {
+		all = append(all, o.all...)
+		o.all = nil
+	}
+	s.mu.Unlock()
+	for _, sub := range all {
+		s.remove(sub)
+	}
+}
