@@ -104,6 +104,14 @@ type Endpoint struct {
 	// an echo of MaxMessage would not fit otherwise, and half of HighWater.
 	HighWater, LowWater int
 
+	// MaxUnsent is how many bytes the kernel may hold for a peer that it has not sent
+	// yet; beyond that the socket takes no more and messages wait here, where a policy
+	// or a package like pubsub can still change its mind. With little, what a slow
+	// reader gets next is new; too little costs throughput to a fast one that is far
+	// away. Zero leaves it to the system: some megabytes. Linux holds up to twice as
+	// much, and what a peer's own buffers take is beside it.
+	MaxUnsent int
+
 	// Compression, if not nil, offers permessage-deflate. Nil means that messages
 	// go as they are.
 	Compression *Compression
@@ -196,6 +204,8 @@ func (e Endpoint) validate(path string) error {
 		return fmt.Errorf("MaxMessageRate and MaxByteRate are not negative, and they and MaxControlRate at most %d", maxRate)
 	case e.MaxQueue < 0 || e.MaxQueue > maxMaxQueue:
 		return fmt.Errorf("MaxQueue is %d: it must be between 0 and %d", e.MaxQueue, maxMaxQueue)
+	case e.MaxUnsent < 0 || e.MaxUnsent > maxMaxQueue:
+		return fmt.Errorf("MaxUnsent is %d: it must be between 0 and %d", e.MaxUnsent, maxMaxQueue)
 	case e.LowWater < 0 || e.LowWater > e.HighWater || e.HighWater > e.MaxQueue:
 		return errors.New("LowWater is at most HighWater, and HighWater at most MaxQueue")
 	case e.IdleTimeout < 0 || e.IdleTimeout > maxLimit || e.MaxAge < 0 || e.MaxAge > maxLimit:

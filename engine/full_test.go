@@ -378,3 +378,32 @@ func TestFreeOutboxesAreSmall(t *testing.T) {
 		}
 	})
 }
+
+// What the kernel holds before a socket is full is bounded by MaxUnsent, when the peer
+// has no room left.
+func TestMaxUnsent(t *testing.T) {
+	held := func(limit int) int {
+		opened := make(chan *Conn, 1)
+		srv := startServer(t, Config{Loops: 1, ShutdownTimeout: 100 * time.Millisecond}, func(s *Server) {
+			s.Handle("/", Endpoint{MaxUnsent: limit, MaxQueue: 64 << 20, Handler: HandlerFuncs{Open: func(c *Conn) { opened <- c }}})
+		})
+		connect(t, srv, "/")
+		c := <-opened
+		sent := 0
+		p := make([]byte, 4<<10)
+		for stalled := false; !stalled; {
+			if err := c.Send(Binary, p); err != nil {
+				t.Fatal(err)
+			}
+			sent += len(p)
+			onLoop(c.Loop(), func() {})
+			onLoop(c.Loop(), func() { stalled = c.Stalled() })
+		}
+		return sent - c.Buffered()
+	}
+	usual, little := held(0), held(16<<10)
+	t.Logf("the kernels of both ends took %d bytes, with a limit %d", usual, little)
+	if little > usual/2 {
+		t.Errorf("with MaxUnsent the kernels of both ends took %d bytes, without %d", little, usual)
+	}
+}

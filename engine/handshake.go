@@ -217,6 +217,9 @@ func (c *Conn) open(id *identity) {
 	c.clearDeadline()
 	c.phase = phaseOpen
 	c.noteHandshake(OutcomeGranted)
+	if id.MaxUnsent > 0 {
+		c.loop.wire.LimitUnsent(c.socket(), id.MaxUnsent)
+	}
 	c.startHeartbeat()
 	c.startLimits()
 	c.startRates()

@@ -23,6 +23,12 @@ func (l *loop) PauseRead(s wire.Socket) error { return l.modify(s, 0) }
 // ResumeRead implements wire.Loop.
 func (l *loop) ResumeRead(s wire.Socket) error { return l.modify(s, unix.EPOLLIN|unix.EPOLLPRI) }
 
+// LimitUnsent implements wire.Loop. A stream without that limit, such as a unix socket,
+// goes without.
+func (l *loop) LimitUnsent(s wire.Socket, n int) {
+	_ = unix.SetsockoptInt(int(s.FD), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n)
+}
+
 func (l *loop) modify(s wire.Socket, events uint32) error {
 	epfd, err := epollOf(l.gnet)
 	if err != nil {

@@ -166,6 +166,9 @@ func (l *loop) WatchWritable(s wire.Socket) error {
 	return nil
 }
 
+// LimitUnsent implements wire.Loop. A simulated buffer takes what it takes.
+func (l *loop) LimitUnsent(s wire.Socket, _ int) { l.use("LimitUnsent", s) }
+
 // PauseRead implements wire.Loop.
 func (l *loop) PauseRead(s wire.Socket) error {
 	if sock := l.use("PauseRead", s); sock != nil {

@@ -34,6 +34,9 @@ type Loop interface {
 	// WatchWritable asks for one Owner.Writable call, made when the kernel
 	// takes bytes again.
 	WatchWritable(s Socket) error
+	// LimitUnsent has the kernel take no more while it holds n bytes that it has not
+	// sent yet, where the stream knows such a limit (TCP_NOTSENT_LOWAT).
+	LimitUnsent(s Socket, n int)
 	// PauseRead stops Owner.Arrived calls until ResumeRead. A peer's reset is
 	// still noticed.
 	PauseRead(s Socket) error
