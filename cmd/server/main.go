@@ -114,7 +114,7 @@ func serve(opts *options, stdout, stderr io.Writer) error {
 	defer stop()
 	forget := context.AfterFunc(signalled, func() {
 		stop() // first: the next signal is nobody's
-		logger.Info("closing everyone; a second Ctrl-C ends at once", "connections", srv.Connections())
+		srv.leave(ctx, opts.drainDelay, logger)
 		cancel()
 	})
 	defer forget() // an end without a signal is no shutdown
@@ -136,7 +136,7 @@ func serve(opts *options, stdout, stderr io.Writer) error {
 }
 
 // newServer makes the server with all that it serves. config is nil without TLS.
-func newServer(opts *options, config *tls.Config, observer engine.Observer, logger *slog.Logger) (*engine.Server, error) {
+func newServer(opts *options, config *tls.Config, observer engine.Observer, logger *slog.Logger) (*service, error) {
 	c := opts.config
 	c.Listeners = listeners(opts, config)
 	for _, p := range opts.proxies {
@@ -144,12 +144,13 @@ func newServer(opts *options, config *tls.Config, observer engine.Observer, logg
 	}
 	c.Observer = observer
 	c.Logger = logger
-	srv, err := engine.New(c)
+	made, err := engine.New(c)
 	if err != nil {
 		return nil, err
 	}
+	srv := &service{Server: made}
 	for _, r := range routes() {
-		if err := handle(srv, r.path, r.endpoint(opts, logger)); err != nil {
+		if err := handle(srv.Server, r.path, r.endpoint(opts, logger)); err != nil {
 			return nil, err
 		}
 	}

@@ -17,7 +17,7 @@ import (
 // can choose: closes of the ranges that are free for applications are counted by
 // range.
 type metrics struct {
-	srv       *engine.Server // set before the first scrape
+	srv       *service // set before the first scrape
 	roundTrip prometheus.Histogram
 	lag       prometheus.Histogram
 }

@@ -34,7 +34,7 @@ func startMeasured(t *testing.T, change func(*options)) (addr, internal string) 
 		t.Fatal(err)
 	}
 	t.Cleanup(side.stop)
-	return runServer(t, srv), side.addr().String()
+	return runServer(t, srv.Server), side.addr().String()
 }
 
 // scrape reads all metrics as Prometheus does.

@@ -17,6 +17,7 @@ type options struct {
 	unixMode     fs.FileMode
 	proxyProto   bool
 	proxies      []string
+	drainDelay   time.Duration
 	config       engine.Config
 	endpoint     engine.Endpoint
 	compression  string

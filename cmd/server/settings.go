@@ -166,6 +166,10 @@ var settings = []setting{
 	},
 
 	{
+		"drain-delay", "time", "from the signal, when /readyz turns to 503, until new clients are refused and the others closed; comes before shutdown-timeout",
+		func(o *options) value { return duration{to: &o.drainDelay, most: maxDelay} },
+	},
+	{
 		"shutdown-timeout", "time", "how long the end of the program may take; then what is left is cut",
 		func(o *options) value { return duration{to: &o.config.ShutdownTimeout, least: 1} },
 	},

@@ -58,6 +58,7 @@ func TestEverySettingByFlag(t *testing.T) {
 		{"--drain-window 2s --drain-code 1012", with(func(o *options) {
 			o.config.DrainWindow, o.config.DrainCode = 2*time.Second, engine.CloseServiceRestart
 		})},
+		{"--drain-delay 5s", with(func(o *options) { o.drainDelay = 5 * time.Second })},
 		{"--drain-window 0s", with(func(o *options) { o.config.DrainWindow = -1 })},
 		{"--drain-window auto", defaults()},
 		{"--allow-origin https://Example.com --allow-origin *", with(func(o *options) {
@@ -204,6 +205,7 @@ func TestRefusesFlags(t *testing.T) {
 		{"--max-age -1s", "--max-age -1s: it must be a time"},
 		{"--max-age auto", "--max-age auto: it must be a time"},
 		{"--drain-window soon", "--drain-window soon: it must be a time such as 500ms, 10s or 1h30m, at most 8760h, or auto"},
+		{"--drain-delay 2h", "--drain-delay 2h: it must be a time such as 500ms, 10s or 1h30m, at most 1h"},
 		{"--drain-window 8s", "drain-window must be shorter than shutdown-timeout"},
 		{"--close-timeout 9s", "close-timeout must not be longer than shutdown-timeout"},
 		{"--drain-code 1000", "--drain-code 1000: it must be 1001 or 1012"},
@@ -298,7 +300,7 @@ func TestPrintConfigRoundTrip(t *testing.T) {
 		"--max-conns-per-ip 5 --max-handshake-rate 6 --max-message-rate 7 --max-byte-rate 8KiB --max-control-rate 0",
 		"--tls-cert /a/ä#b:.pem --tls-key true --compression full --max-message 1000 --max-queue 64KiB --when-full drop-newest",
 		"--ping-interval 0 --max-age 1h30m --idle-timeout 1m0.5s --drain-window 0 --drain-code 1012 --log-level warn --log-format json",
-		"--tls-self-signed --drain-window 1ns --handshake-timeout 90m --stall-timeout 60s",
+		"--tls-self-signed --drain-delay 1s --drain-window 1ns --handshake-timeout 90m --stall-timeout 60s",
 	} {
 		o, _, err := load(strings.Fields(args), nil)
 		if err != nil {

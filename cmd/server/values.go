@@ -29,6 +29,7 @@ const (
 	maxBytes     = 1 << 30
 	maxRate      = 1_000_000_000
 	maxHeartbeat = 20 * time.Minute
+	maxDelay     = time.Hour
 	maxTime      = 365 * 24 * time.Hour
 	automatic    = "auto"
 )
