@@ -112,7 +112,7 @@ func TestSecureRefuses(t *testing.T) {
 		{keyFile, keyFile, "failed to find"},
 	} {
 		_, _, err := secure(&options{tlsCert: tt.cert, tlsKey: tt.key}, testLogger(t))
-		if err == nil || !strings.Contains(err.Error(), tt.says) || !strings.HasPrefix(err.Error(), "tls-cert ") {
+		if err == nil || !strings.Contains(err.Error(), tt.says) || !strings.HasPrefix(err.Error(), "tls-") {
 			t.Errorf("%s, %s: %v; want %q", tt.cert, tt.key, err, tt.says)
 		}
 	}

@@ -16,6 +16,10 @@ type setting struct {
 	at   func(o *options) value // its place
 }
 
+// flag and key are how the command line and the file name it.
+func (s *setting) flag() string { return "--" + s.name }
+func (s *setting) key() string  { return s.name }
+
 // env is the name of its environment variable.
 func (s *setting) env() string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
