@@ -106,6 +106,7 @@ func newLogger(opts *options, to io.Writer) *slog.Logger {
 // process at once, as it would have without us.
 func (p *prepared) serve(opts *options, stdout io.Writer) error {
 	srv, logger := p.srv, p.logger
+	slog.SetDefault(logger) // engine.Certificate has no other
 	var internal net.Addr
 	if opts.internalAddr != "" {
 		side, err := startInternal(opts.internalAddr, srv, p.watch.handler(), logger)
