@@ -23,10 +23,12 @@ func parseEnviron(environ []string) (all []given, file string, err error) {
 		switch {
 		case !strings.HasPrefix(name, envPrefix):
 		case name == envFile:
-			file = v
+			if file = v; file == "" {
+				return nil, "", fmt.Errorf("%s is empty: it must name a file", envFile)
+			}
 		case s == nil || s.env() != name:
 			if !serviceLink.MatchString(name) {
-				return nil, "", fmt.Errorf("%s: there is no such setting", name)
+				return nil, "", fmt.Errorf("%s: there is no such setting%s", name, didYouMean(name, envPrefix, (*setting).env))
 			}
 		default:
 			all = append(all, given{setting: s, values: split(s, v), where: name + "=", source: name})

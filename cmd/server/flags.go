@@ -43,7 +43,15 @@ func parseFlags(args []string) (all []given, cmd command, err error) {
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil, cmd, err
 	} else if err != nil {
-		return nil, cmd, errors.New(plainWords.Replace(err.Error()))
+		return nil, cmd, errors.New(plainly(err))
+	}
+	f.Visit(func(given *flag.Flag) {
+		if given.Name == "config" && cmd.file == "" {
+			err = errors.New("--config: it must name a file")
+		}
+	})
+	if err != nil {
+		return nil, cmd, err
 	}
 	if f.NArg() > 0 {
 		return nil, cmd, fmt.Errorf("unexpected argument %q: every setting is a flag", f.Arg(0))
@@ -54,9 +62,20 @@ func parseFlags(args []string) (all []given, cmd command, err error) {
 	return all, cmd, nil
 }
 
+// plainly gives package flag's errors in our words.
+func plainly(err error) string {
+	says := plainWords.Replace(err.Error())
+	if name, ok := strings.CutPrefix(says, unknownFlag); ok {
+		says += didYouMean("--"+name, "--", (*setting).flag)
+	}
+	return says
+}
+
+const unknownFlag = "unknown flag --"
+
 // plainWords turns package flag's errors into ours, with two dashes.
 var plainWords = strings.NewReplacer(
-	"flag provided but not defined: -", "unknown flag --",
+	"flag provided but not defined: -", unknownFlag,
 	"flag needs an argument: -", "there is no value after --",
 	"invalid boolean value", "invalid value", // its "for" stands before the dash alone
 	" for -", " for --",

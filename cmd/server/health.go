@@ -3,15 +3,14 @@ package main
 import (
 	"io"
 	"net/http"
-
-	"github.com/headrace/headrace/engine"
 )
 
 // serveHealth adds what says how the server is. /healthz says that the process
 // answers; /readyz whether to send it more clients: 503 before it listens, and from
-// the first moment of its end. On the public address a new connection gets that 503
-// from the engine, whatever it asks for.
-func serveHealth(mux *http.ServeMux, srv *engine.Server) {
+// the first moment of its end. On the public address, once drain-delay is over, a new
+// connection gets that 503 from the engine, whatever it asks for: probes belong on the
+// internal address.
+func serveHealth(mux *http.ServeMux, srv *service) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		switch {
@@ -25,7 +24,7 @@ func serveHealth(mux *http.ServeMux, srv *engine.Server) {
 	})
 }
 
-func listens(srv *engine.Server) bool {
+func listens(srv *service) bool {
 	select {
 	case <-srv.Ready():
 		return true

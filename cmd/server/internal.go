@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"time"
-
-	"github.com/headrace/headrace/engine"
 )
 
 // internalSide is what operators see, on an address of its own: metrics, health and
@@ -21,7 +19,7 @@ type internalSide struct {
 }
 
 // startInternal listens, and serves until stop.
-func startInternal(addr string, srv *engine.Server, metrics http.Handler, logger *slog.Logger) (*internalSide, error) {
+func startInternal(addr string, srv *service, metrics http.Handler, logger *slog.Logger) (*internalSide, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, errors.New(explain(err, addr, "internal-addr"))
@@ -45,7 +43,7 @@ func startInternal(addr string, srv *engine.Server, metrics http.Handler, logger
 
 // internalPages are the paths of the internal address. A profile takes as long as it
 // is asked to, so there is no timeout for answers.
-func internalPages(srv *engine.Server, metrics http.Handler) http.Handler {
+func internalPages(srv *service, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	serveHealth(mux, srv)
 	mux.Handle("GET /metrics", metrics)

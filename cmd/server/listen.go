@@ -44,7 +44,7 @@ func listeners(opts *options, config *tls.Config) []engine.Listener {
 // shown are the address to show at the start, as it was asked for and as it came to:
 // the first that a browser can reach, if there is one.
 func shown(addrs []string, bound []net.Addr) (string, net.Addr) {
-	asked := slices.IndexFunc(addrs, func(a string) bool { return !strings.HasPrefix(a, unixPrefix) })
+	asked := slices.IndexFunc(addrs, func(a string) bool { return !isUnix(a) })
 	first := slices.IndexFunc(bound, func(a net.Addr) bool { return a.Network() != "unix" })
 	return addrs[max(0, asked)], bound[max(0, first)]
 }

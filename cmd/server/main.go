@@ -37,6 +37,7 @@ func main() {
 // run is the program without its process: it gives the exit code.
 func run(args, environ []string, stdout, stderr io.Writer) int {
 	opts, cmd, err := load(args, environ)
+	var ready *prepared
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, usage())
@@ -44,8 +45,8 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	case cmd.version:
 		fmt.Fprintln(stdout, versionLine())
 		return exitOK
-	case err == nil && cmd.checkConfig:
-		err = tryConfig(&opts, stderr)
+	case err == nil && !cmd.printConfig:
+		ready, err = prepare(&opts, stderr)
 	}
 	switch {
 	case err != nil:
@@ -58,22 +59,39 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "The configuration is valid.")
 		return exitOK
 	}
-	if err := serve(&opts, stdout, stderr); err != nil {
+	if err := ready.serve(&opts, stdout); err != nil {
 		fmt.Fprintf(stderr, "%s: %s\n", program, explain(err, strings.Join(opts.addrs, ", "), "addr"))
 		return exitFailed
 	}
 	return exitOK
 }
 
-// tryConfig does all that a start does but listen.
-func tryConfig(opts *options, stderr io.Writer) error {
-	logger := newLogger(opts, stderr)
-	config, _, err := secure(opts, logger)
-	if err != nil {
-		return err
+// prepared is a server for which all was looked up and read that the settings name. Only
+// to listen is left.
+type prepared struct {
+	srv    *service
+	watch  *metrics
+	config *tls.Config // nil without TLS
+	note   string      // what there is to say about it
+	logger *slog.Logger
+}
+
+// prepare does all that a start does but listen. An error is one of the settings.
+func prepare(opts *options, stderr io.Writer) (p *prepared, err error) {
+	p = &prepared{logger: newLogger(opts, stderr), watch: newMetrics()}
+	if err := checkAddresses(opts, listeners(opts, nil)); err != nil {
+		return nil, err
 	}
-	_, err = newServer(opts, config, engine.Observer{}, logger)
-	return err
+	if p.config, p.note, err = secure(opts, p.logger); err != nil {
+		return nil, err
+	}
+	warnOfDescriptors(opts, p.logger)
+	makeRoom(opts.config.Loops)
+	if p.srv, err = newServer(opts, p.config, p.watch.observer(), p.logger); err != nil {
+		return nil, err
+	}
+	p.watch.srv = p.srv
+	return p, nil
 }
 
 func newLogger(opts *options, to io.Writer) *slog.Logger {
@@ -86,22 +104,12 @@ func newLogger(opts *options, to io.Writer) *slog.Logger {
 
 // serve runs the server until SIGINT or SIGTERM. A second signal ends the
 // process at once, as it would have without us.
-func serve(opts *options, stdout, stderr io.Writer) error {
-	makeRoom(opts.config.Loops)
-	logger := newLogger(opts, stderr)
-	config, note, err := secure(opts, logger)
-	if err != nil {
-		return err
-	}
-	watch := newMetrics()
-	srv, err := newServer(opts, config, watch.observer(), logger)
-	if err != nil {
-		return err
-	}
-	watch.srv = srv
+func (p *prepared) serve(opts *options, stdout io.Writer) error {
+	srv, logger := p.srv, p.logger
+	slog.SetDefault(logger) // engine.Certificate has no other
 	var internal net.Addr
 	if opts.internalAddr != "" {
-		side, err := startInternal(opts.internalAddr, srv, watch.handler(), logger)
+		side, err := startInternal(opts.internalAddr, srv, p.watch.handler(), logger)
 		if err != nil {
 			return err
 		}
@@ -114,20 +122,20 @@ func serve(opts *options, stdout, stderr io.Writer) error {
 	defer stop()
 	forget := context.AfterFunc(signalled, func() {
 		stop() // first: the next signal is nobody's
-		logger.Info("closing everyone; a second Ctrl-C ends at once", "connections", srv.Connections())
+		srv.leave(ctx, opts.drainDelay, logger)
 		cancel()
 	})
 	defer forget() // an end without a signal is no shutdown
 	go func() {
 		<-srv.Ready()
 		s := ""
-		if config != nil {
+		if p.config != nil {
 			s = "s"
 		}
 		asked, bound := shown(opts.addrs, srv.Addrs())
-		fmt.Fprint(stdout, banner(asked, bound, s, note, internal))
+		fmt.Fprint(stdout, banner(asked, bound, s, p.note, internal))
 	}()
-	err = srv.Run(ctx)
+	err := srv.Run(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
 		logger.Warn("some connections did not end in time and were cut", "err", err)
 		return nil
@@ -136,7 +144,7 @@ func serve(opts *options, stdout, stderr io.Writer) error {
 }
 
 // newServer makes the server with all that it serves. config is nil without TLS.
-func newServer(opts *options, config *tls.Config, observer engine.Observer, logger *slog.Logger) (*engine.Server, error) {
+func newServer(opts *options, config *tls.Config, observer engine.Observer, logger *slog.Logger) (*service, error) {
 	c := opts.config
 	c.Listeners = listeners(opts, config)
 	for _, p := range opts.proxies {
@@ -144,12 +152,13 @@ func newServer(opts *options, config *tls.Config, observer engine.Observer, logg
 	}
 	c.Observer = observer
 	c.Logger = logger
-	srv, err := engine.New(c)
+	made, err := engine.New(c)
 	if err != nil {
 		return nil, err
 	}
+	srv := &service{Server: made}
 	for _, r := range routes() {
-		if err := handle(srv, r.path, r.endpoint(opts, logger)); err != nil {
+		if err := handle(srv.Server, r.path, r.endpoint(opts, logger)); err != nil {
 			return nil, err
 		}
 	}

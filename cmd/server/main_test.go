@@ -47,10 +47,10 @@ func startServer(t *testing.T, change func(*options)) (addr string) {
 	if change != nil {
 		change(&opts)
 	}
-	return runServer(t, makeServer(t, &opts, engine.Observer{}))
+	return runServer(t, makeServer(t, &opts, engine.Observer{}).Server)
 }
 
-func makeServer(t *testing.T, opts *options, observer engine.Observer) *engine.Server {
+func makeServer(t *testing.T, opts *options, observer engine.Observer) *service {
 	t.Helper()
 	config, _, err := secure(opts, testLogger(t))
 	if err != nil {
@@ -125,7 +125,7 @@ func TestUnixSocket(t *testing.T) {
 	opts := defaults()
 	opts.addrs, opts.unixMode = []string{"unix:" + path, "127.0.0.1:0"}, 0o600
 	srv := makeServer(t, &opts, engine.Observer{})
-	runServer(t, srv)
+	runServer(t, srv.Server)
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the socket: %v, %v", info, err)
 	}

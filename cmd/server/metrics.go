@@ -17,7 +17,7 @@ import (
 // can choose: closes of the ranges that are free for applications are counted by
 // range.
 type metrics struct {
-	srv       *engine.Server // set before the first scrape
+	srv       *service // set before the first scrape
 	roundTrip prometheus.Histogram
 	lag       prometheus.Histogram
 }
@@ -90,7 +90,11 @@ func (m *metrics) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (m *metrics) Collect(to chan<- prometheus.Metric) {
-	now := m.srv.Stats()
+	collect(m.srv.Stats(), m.srv.Draining(), to)
+}
+
+// collect gives all that the engine counts.
+func collect(now engine.Stats, leaving bool, to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, n int) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n))
 	}
@@ -98,7 +102,7 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
 	}
 	draining := 0
-	if m.srv.Draining() {
+	if leaving {
 		draining = 1
 	}
 	gauge(descConnections, now.Connections)

@@ -5,11 +5,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -34,7 +36,7 @@ func startMeasured(t *testing.T, change func(*options)) (addr, internal string) 
 		t.Fatal(err)
 	}
 	t.Cleanup(side.stop)
-	return runServer(t, srv), side.addr().String()
+	return runServer(t, srv.Server), side.addr().String()
 }
 
 // scrape reads all metrics as Prometheus does.
@@ -182,6 +184,107 @@ func TestMetricsLint(t *testing.T) {
 	} {
 		if f := all[name]; f == nil || f.GetType() != kind {
 			t.Errorf("%s is %v, want a %v", name, f, kind)
+		}
+	}
+}
+
+// statsCollector shows statistics that were made up.
+type statsCollector struct {
+	metrics
+	stats engine.Stats
+}
+
+// Collect implements prometheus.Collector.
+func (c *statsCollector) Collect(to chan<- prometheus.Metric) { collect(c.stats, true, to) }
+
+// Whatever the engine counts is there to be scraped, under the name that is written
+// here. A new figure of the engine fails the test until it is.
+func TestMetricsShowEveryFigure(t *testing.T) {
+	shown := map[string]struct{ name, labels string }{
+		"Connections":           {"headrace_connections", ""},
+		"WebSockets":            {"headrace_websocket_connections", ""},
+		"Accepted":              {"headrace_accepted_connections_total", ""},
+		"Handshakes":            {"headrace_handshakes_total", "outcome=refused,status=418"},
+		"Refused.Conns":         {"headrace_refusals_total", "limit=conns"},
+		"Refused.ConnsPerIP":    {"headrace_refusals_total", "limit=conns_per_ip"},
+		"Refused.HandshakeRate": {"headrace_refusals_total", "limit=handshake_rate"},
+		"Refused.ProxyHeader":   {"headrace_refusals_total", "limit=proxy_header"},
+		"Refused.PeerRate":      {"headrace_refusals_total", "limit=peer_rate"},
+		"Closes":                {"headrace_closes_total", "code=1009,initiator=local"},
+		"Received.Messages":     {"headrace_messages_total", "direction=received"},
+		"Received.Bytes":        {"headrace_socket_bytes_total", "direction=received"},
+		"Sent.Messages":         {"headrace_messages_total", "direction=sent"},
+		"Sent.Bytes":            {"headrace_socket_bytes_total", "direction=sent"},
+		"Dropped.Newest":        {"headrace_dropped_messages_total", "policy=newest"},
+		"Dropped.Oldest":        {"headrace_dropped_messages_total", "policy=oldest"},
+		"Dropped.Late":          {"headrace_dropped_messages_total", "policy=late"},
+		"QueueBytes":            {"headrace_queue_bytes", ""},
+		// These two are histograms: TestMetricsHistograms.
+		"RoundTrips.Count": {}, "RoundTrips.Sum": {}, "LoopLags.Count": {}, "LoopLags.Sum": {},
+	}
+	var stats engine.Stats
+	figures := make(map[string]float64)
+	fill(t, reflect.ValueOf(&stats).Elem(), "", figures)
+	all := prometheus.NewPedanticRegistry()
+	all.MustRegister(&statsCollector{stats: stats})
+	gathered, err := all.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	families := make(map[string]*dto.MetricFamily)
+	for _, f := range gathered {
+		families[f.GetName()] = f
+	}
+	for path, want := range figures {
+		at, ok := shown[path]
+		if got := sample(t, families, at.name, at.labels); !ok || at.name != "" && got != want {
+			t.Errorf("Stats.%s is %v, and %s{%s} %v", path, want, at.name, at.labels, got)
+		}
+	}
+	if len(figures) != len(shown) || sample(t, families, "headrace_draining", "") != 1 {
+		t.Errorf("%d figures, %d expected", len(figures), len(shown))
+	}
+}
+
+// fill gives each figure of the statistics a value of its own.
+func fill(t *testing.T, v reflect.Value, path string, figures map[string]float64) {
+	t.Helper()
+	n := 1000 + len(figures)
+	switch at := v.Addr().Interface().(type) {
+	case *map[engine.Outcome]uint64:
+		*at = map[engine.Outcome]uint64{http.StatusTeapot: uint64(n)}
+	case *map[engine.Ending]uint64:
+		*at = map[engine.Ending]uint64{{Code: engine.CloseMessageTooBig, Initiator: engine.Local}: uint64(n)}
+	case *int:
+		*at = n
+	case *uint64:
+		*at = uint64(n)
+	case *time.Duration:
+		*at = time.Duration(n)
+	default:
+		if v.Kind() != reflect.Struct {
+			t.Fatalf("Stats.%s is a %v", path, v.Type())
+		}
+		for i := range v.NumField() {
+			name := v.Type().Field(i).Name
+			if path != "" {
+				name = path + "." + name
+			}
+			fill(t, v.Field(i), name, figures)
+		}
+		return
+	}
+	figures[path] = float64(n)
+}
+
+// What the engine tells of single events is observed, unless Stats counts all that is
+// to be known of it.
+func TestMetricsObserveEvents(t *testing.T) {
+	counted := map[string]bool{"Handshake": true, "Closed": true}
+	observer := reflect.ValueOf(newMetrics().observer())
+	for i := range observer.NumField() {
+		if name := observer.Type().Field(i).Name; observer.Field(i).IsNil() != counted[name] {
+			t.Errorf("Observer.%s: observed %v, counted %v", name, !observer.Field(i).IsNil(), counted[name])
 		}
 	}
 }

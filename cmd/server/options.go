@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io/fs"
 	"log/slog"
 	"time"
@@ -17,6 +16,7 @@ type options struct {
 	unixMode     fs.FileMode
 	proxyProto   bool
 	proxies      []string
+	drainDelay   time.Duration
 	config       engine.Config
 	endpoint     engine.Endpoint
 	compression  string
@@ -59,23 +59,6 @@ func defaults() options {
 		},
 		from: make(map[string]string),
 	}
-}
-
-// check refuses settings that don't go together.
-func (o *options) check() error {
-	switch {
-	case (o.tlsCert == "") != (o.tlsKey == ""):
-		return errors.New("tls-cert and tls-key go together")
-	case o.tlsCert != "" && o.tlsSelfSigned:
-		return errors.New("tls-self-signed makes its own certificate: leave tls-cert and tls-key out")
-	case o.config.DrainWindow >= o.config.ShutdownTimeout:
-		return errors.New("drain-window must be shorter than shutdown-timeout")
-	case o.config.CloseTimeout > o.config.ShutdownTimeout:
-		return errors.New("close-timeout must not be longer than shutdown-timeout")
-	case len(o.addrs) == 0:
-		return errors.New("addr is empty: there is nothing to listen on")
-	}
-	return nil
 }
 
 // maxQueue is max-queue, or room for a few messages of the greatest size.

@@ -4,8 +4,6 @@ import (
 	"embed"
 	"fmt"
 	"net/http"
-
-	"github.com/headrace/headrace/engine"
 )
 
 //go:embed page
@@ -24,7 +22,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // pages serves all that is no WebSocket.
-func pages(routes []route, srv *engine.Server) http.Handler {
+func pages(routes []route, srv *service) http.Handler {
 	mux := http.NewServeMux()
 	for _, a := range assets {
 		mux.HandleFunc(a.pattern, func(w http.ResponseWriter, r *http.Request) {

@@ -37,7 +37,9 @@ func startProcess(t *testing.T, via ...string) *process {
 // startCommand starts the program as the command says.
 func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
-	cmd.Stderr = t.Output()
+	if cmd.Stderr == nil {
+		cmd.Stderr = t.Output()
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +66,7 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 	return p
 }
 
-var echoURL = regexp.MustCompile(`ws://(\S+)/echo`)
+var echoURL = regexp.MustCompile(`wss?://(\S+)/echo`)
 
 func (p *process) signal(s os.Signal) {
 	p.t.Helper()
@@ -181,7 +183,8 @@ func TestExitCodes(t *testing.T) {
 		{"--nonsense", exitUsage, "", "unknown flag --nonsense (see headrace-server --help)"},
 		{"--loops x", exitUsage, "", "--loops x: it must be a number"},
 		{"--check-config", exitOK, "The configuration is valid.", ""},
-		{"--check-config --tls-cert /nonexistent --tls-key /nonexistent", exitUsage, "", "tls-cert /nonexistent, tls-key /nonexistent: "},
+		{"--check-config --tls-cert /nonexistent --tls-key /nonexistent", exitUsage, "", "tls-cert /nonexistent (--tls-cert): the file cannot be read: no such file"},
+		{"--tls-cert /nonexistent --tls-key /nonexistent", exitUsage, "", "tls-cert /nonexistent (--tls-cert): the file cannot be read: no such file"},
 		{"--check-config --addr nowhere.invalid:80", exitUsage, "", "nowhere.invalid"},
 		{"--print-config", exitOK, "max-message: 1MiB\n", ""},
 		{"--config /nonexistent", exitUsage, "", "/nonexistent"},

@@ -31,9 +31,15 @@ func secure(opts *options, logger *slog.Logger) (config *tls.Config, note string
 		}
 		return &tls.Config{Certificates: []tls.Certificate{cert}}, selfSignedNote(cert), nil
 	case opts.tlsCert != "":
+		for _, f := range []struct{ setting, name string }{{"tls-cert", opts.tlsCert}, {"tls-key", opts.tlsKey}} {
+			if _, err := os.ReadFile(f.name); err != nil {
+				return nil, "", fmt.Errorf("%s: the file cannot be read: %w", opts.cite(f.setting), cause(err))
+			}
+		}
 		cert, err := engine.LoadCertificate(opts.tlsCert, opts.tlsKey)
 		if err != nil {
-			return nil, "", fmt.Errorf("tls-cert %s, tls-key %s: %w", opts.tlsCert, opts.tlsKey, errors.Unwrap(err))
+			return nil, "", fmt.Errorf("%s, %s: they must be PEM, and the key that of the certificate: %w",
+				opts.cite("tls-cert"), opts.cite("tls-key"), errors.Unwrap(err))
 		}
 		warnOfDates(cert, logger)
 		return &tls.Config{GetCertificate: cert.Get}, "", nil

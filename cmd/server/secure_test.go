@@ -1,15 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -112,8 +115,52 @@ func TestSecureRefuses(t *testing.T) {
 		{keyFile, keyFile, "failed to find"},
 	} {
 		_, _, err := secure(&options{tlsCert: tt.cert, tlsKey: tt.key}, testLogger(t))
-		if err == nil || !strings.Contains(err.Error(), tt.says) || !strings.HasPrefix(err.Error(), "tls-cert ") {
+		if err == nil || !strings.Contains(err.Error(), tt.says) || !strings.HasPrefix(err.Error(), "tls-") {
 			t.Errorf("%s, %s: %v; want %q", tt.cert, tt.key, err, tt.says)
+		}
+	}
+}
+
+// What the engine says of a renewed certificate is in the program's log, in its format.
+func TestRenewalIsLogged(t *testing.T) {
+	t.Parallel()
+	certFile, keyFile := writePair(t, time.Now())
+	cmd := exec.Command(binary, "--addr", "127.0.0.1:0", "--log-format", "json", "--tls-cert", certFile, "--tls-key", keyFile)
+	read, write := io.Pipe()
+	cmd.Stderr = write
+	p := startCommand(t, cmd)
+	logged := make(chan string, 1)
+	go func() {
+		lines := bufio.NewScanner(read)
+		for lines.Scan() {
+			select {
+			case logged <- lines.Text():
+			default: // one is enough; the rest is read so that nobody waits
+			}
+		}
+	}()
+	if err := os.WriteFile(certFile, []byte("half of a certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shake := func() {
+		if conn, err := tls.Dial("tcp", p.addr, &tls.Config{InsecureSkipVerify: true}); err == nil {
+			_ = conn.Close() // it is the old certificate
+		} else {
+			t.Error(err)
+		}
+	}
+	for end := time.After(patience); ; {
+		select {
+		case line := <-logged:
+			var entry struct{ Level, Msg string }
+			if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Level != "ERROR" || !strings.Contains(entry.Msg, "the old one stays in use") {
+				t.Errorf("the log says %s", line)
+			}
+			return
+		case <-time.After(50 * time.Millisecond): // it looks once a second
+			shake()
+		case <-end:
+			t.Fatal("nothing was logged")
 		}
 	}
 }

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strconv"
+	"strings"
+	"unicode"
 )
 
 // Settings come from three sources: the file, environment variables, and flags. Of
@@ -29,14 +34,15 @@ func load(args, environ []string) (options, command, error) {
 	if err != nil {
 		return options{}, cmd, err
 	}
+	by := envFile + "="
 	if cmd.file != "" {
-		file = cmd.file
+		file, by = cmd.file, "--config "
 	}
 	var byFile []given
 	if file != "" {
-		text, err := os.ReadFile(file)
+		text, err := readConfig(file)
 		if err != nil {
-			return options{}, cmd, fmt.Errorf("the configuration file cannot be read: %w", err)
+			return options{}, cmd, fmt.Errorf("%s%s: the file cannot be read: %w", by, visible(file), cause(err))
 		}
 		if byFile, err = parseFile(file, text); err != nil {
 			return options{}, cmd, err
@@ -60,7 +66,7 @@ func (o *options) apply(source []given) error {
 		}
 		for _, s := range g.values {
 			if err := v.set(s); err != nil {
-				return fmt.Errorf("%s%s: %w", g.where, orEmpty(s), err)
+				return fmt.Errorf("%s%s: %w", g.where, visible(s), err)
 			}
 		}
 		o.from[g.name] = g.source
@@ -68,10 +74,27 @@ func (o *options) apply(source []given) error {
 	return nil
 }
 
-// orEmpty makes an empty value visible.
-func orEmpty(s string) string {
-	if s == "" {
-		return `""`
+// readConfig reads the file of settings.
+func readConfig(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err == nil && len(text) > maxConfig {
+		err = errors.New("it is longer than 1 MiB, and cannot be one of settings")
+	}
+	return text, err
+}
+
+const maxConfig = 1 << 20
+
+// visible gives a value as it stands in an error: in quotes where its end could not be
+// seen, or where it would take more than its place in the line.
+func visible(s string) string {
+	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
 	}
 	return s
 }

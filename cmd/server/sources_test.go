@@ -58,6 +58,7 @@ func TestEverySettingByFlag(t *testing.T) {
 		{"--drain-window 2s --drain-code 1012", with(func(o *options) {
 			o.config.DrainWindow, o.config.DrainCode = 2*time.Second, engine.CloseServiceRestart
 		})},
+		{"--drain-delay 5s", with(func(o *options) { o.drainDelay = 5 * time.Second })},
 		{"--drain-window 0s", with(func(o *options) { o.config.DrainWindow = -1 })},
 		{"--drain-window auto", defaults()},
 		{"--allow-origin https://Example.com --allow-origin *", with(func(o *options) {
@@ -65,9 +66,10 @@ func TestEverySettingByFlag(t *testing.T) {
 		})},
 		{"--log-level debug --log-format json", with(func(o *options) { o.logLevel, o.logFormat = slog.LevelDebug, "json" })},
 		{"--tls-cert c.pem --tls-key k.pem", with(func(o *options) { o.tlsCert, o.tlsKey = "c.pem", "k.pem" })},
-		{"--addr unix:/run/h.sock --unix-mode 0660 --reuse-port --proxy-protocol", with(func(o *options) {
-			o.addrs, o.unixMode, o.config.ReusePort, o.proxyProto = []string{"unix:/run/h.sock"}, 0o660, true, true
+		{"--addr unix:/run/h.sock --unix-mode 0660 --proxy-protocol", with(func(o *options) {
+			o.addrs, o.unixMode, o.proxyProto = []string{"unix:/run/h.sock"}, 0o660, true
 		})},
+		{"--reuse-port", with(func(o *options) { o.config.ReusePort = true })},
 		{"--trusted-proxy 10.1.2.3/8 --trusted-proxy ::1 --trusted-proxy ::ffff:1.2.3.4 --forwarded-header Forwarded", with(func(o *options) {
 			o.proxies, o.config.ForwardedHeader = []string{"10.0.0.0/8", "::1/128", "1.2.3.4/32"}, "Forwarded"
 		})},
@@ -172,7 +174,8 @@ func TestEnvironOfOthers(t *testing.T) {
 
 func TestRefusesFlags(t *testing.T) {
 	for _, tt := range []struct{ args, says string }{
-		{"--adr x", "unknown flag --adr"},
+		{"--adr x", "unknown flag --adr; did you mean --addr?"},
+		{"--zzz x", "unknown flag --zzz"},
 		{"--addr", "there is no value after --addr"},
 		{"--addr localhost", `--addr localhost: it must be host:port`},
 		{"--addr :http", "it must be host:port"},
@@ -204,8 +207,9 @@ func TestRefusesFlags(t *testing.T) {
 		{"--max-age -1s", "--max-age -1s: it must be a time"},
 		{"--max-age auto", "--max-age auto: it must be a time"},
 		{"--drain-window soon", "--drain-window soon: it must be a time such as 500ms, 10s or 1h30m, at most 8760h, or auto"},
-		{"--drain-window 8s", "drain-window must be shorter than shutdown-timeout"},
-		{"--close-timeout 9s", "close-timeout must not be longer than shutdown-timeout"},
+		{"--drain-delay 2h", "--drain-delay 2h: it must be a time such as 500ms, 10s or 1h30m, at most 1h"},
+		{"--drain-window 8s", "drain-window 8s (--drain-window) must be shorter than shutdown-timeout 8s (the default)"},
+		{"--close-timeout 9s", "close-timeout 9s (--close-timeout) must not be longer than shutdown-timeout 8s (the default)"},
 		{"--drain-code 1000", "--drain-code 1000: it must be 1001 or 1012"},
 		{"--when-full ask", "--when-full ask: it must be close, drop-newest or drop-oldest"},
 		{"--allow-origin example.com", "it must be scheme://host[:port]"},
@@ -216,9 +220,9 @@ func TestRefusesFlags(t *testing.T) {
 		{"--version=maybe", `invalid value "maybe" for --version: it takes no value`},
 		{"--tls-self-signed=maybe", "--tls-self-signed maybe: it must be true or false"},
 		{"--compression best", "it must be off, history, takeover, single or full"},
-		{"--tls-cert c.pem", "tls-cert and tls-key go together"},
-		{"--tls-key k.pem", "tls-cert and tls-key go together"},
-		{"--tls-cert c.pem --tls-key k.pem --tls-self-signed", "leave tls-cert and tls-key out"},
+		{"--tls-cert c.pem", "tls-cert c.pem (--tls-cert) needs tls-key"},
+		{"--tls-key k.pem", "tls-key k.pem (--tls-key) needs tls-cert"},
+		{"--tls-cert c.pem --tls-key k.pem --tls-self-signed", "leave it out, or tls-cert c.pem (--tls-cert) with its key"},
 		{"serve", `unexpected argument "serve"`},
 	} {
 		_, _, err := load(strings.Fields(tt.args), nil)
@@ -237,8 +241,8 @@ func TestRefusesEnviron(t *testing.T) {
 		{"HEADRACE_MAX-CONNS=1", "HEADRACE_MAX-CONNS: there is no such setting"},
 		{"HEADRACE_ALLOW_ORIGIN=*, x", "HEADRACE_ALLOW_ORIGIN=x: it must be scheme://host[:port]"},
 		{"HEADRACE_TLS_SELF_SIGNED=1", "HEADRACE_TLS_SELF_SIGNED=1: it must be true or false"},
-		{"HEADRACE_CONFIG=/nonexistent", "open /nonexistent: no such file"},
-		{"HEADRACE_ADDR=", "addr is empty"},
+		{"HEADRACE_CONFIG=/nonexistent", "HEADRACE_CONFIG=/nonexistent: the file cannot be read: no such file"},
+		{"HEADRACE_ADDR=", "addr (HEADRACE_ADDR) is empty: name at least one"},
 	} {
 		_, _, err := load(nil, []string{tt.env})
 		wantLine(t, tt.env, err, tt.says)
@@ -253,12 +257,12 @@ func TestRefusesFile(t *testing.T) {
 		{"loops: many", "server.yaml:1: loops: many: it must be a number from 0 to 256"},
 		{"loops: 1.5", "server.yaml:1: loops: 1.5: it must be a number"},
 		{"loops: ''", `server.yaml:1: loops: "": it must be a number`},
-		{"max-conns: 1\nloops:", "server.yaml:2: loops: it must be a plain value"},
+		{"max-conns: 1\nloops:", "server.yaml:2: loops: it has no value; write one, or leave the line out"},
 		{"loops: [1]", "server.yaml:1: loops: it takes one value, not a list"},
 		{"loops: {n: 1}", "server.yaml:1: loops: it must be a plain value"},
 		{"allow-origin:\n  - '*'\n  - [x]", "server.yaml:3: allow-origin: it must be a plain value"},
 		{"allow-origin:\n  - '*'\n  - x", "server.yaml:1: allow-origin: x: it must be scheme://host[:port]"},
-		{"loops: 1\nloops: 2", "server.yaml:2: "},
+		{"loops: 1\nmax-conns: 1\nloops: 2", "server.yaml:3: loops: it is in line 1 already; leave one out"},
 		{"loops: &n 1\nmax-conns: *n", "it must be a plain value"},
 		{"<<: {loops: 1}", "unknown key"},
 		{"- loops", "server.yaml:1: it must be one mapping"},
@@ -294,11 +298,11 @@ func TestPrintConfigRoundTrip(t *testing.T) {
 	for _, args := range []string{
 		"",
 		"--addr [::1]:0 --addr :80 --internal-addr localhost:9 --loops 3 --max-conns 7 --allow-origin * --allow-origin https://a.example:8443",
-		"--addr unix:/a#b --unix-mode 0600 --reuse-port --proxy-protocol --trusted-proxy ::/0 --trusted-proxy 10.0.0.1 --forwarded-header Forwarded",
-		"--max-conns-per-ip 5 --max-handshake-rate 6 --max-message-rate 7 --max-byte-rate 8KiB --max-control-rate 0",
+		"--addr unix:/a:b --unix-mode 0600 --proxy-protocol --trusted-proxy ::/0 --trusted-proxy 10.0.0.1 --forwarded-header Forwarded",
+		"--reuse-port --max-conns-per-ip 5 --max-handshake-rate 6 --max-message-rate 7 --max-byte-rate 8KiB --max-control-rate 0",
 		"--tls-cert /a/ä#b:.pem --tls-key true --compression full --max-message 1000 --max-queue 64KiB --when-full drop-newest",
 		"--ping-interval 0 --max-age 1h30m --idle-timeout 1m0.5s --drain-window 0 --drain-code 1012 --log-level warn --log-format json",
-		"--tls-self-signed --drain-window 1ns --handshake-timeout 90m --stall-timeout 60s",
+		"--tls-self-signed --drain-delay 1s --drain-window 1ns --handshake-timeout 90m --stall-timeout 60s",
 	} {
 		o, _, err := load(strings.Fields(args), nil)
 		if err != nil {

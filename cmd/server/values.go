@@ -29,6 +29,7 @@ const (
 	maxBytes     = 1 << 30
 	maxRate      = 1_000_000_000
 	maxHeartbeat = 20 * time.Minute
+	maxDelay     = time.Hour
 	maxTime      = 365 * 24 * time.Hour
 	automatic    = "auto"
 )
@@ -77,6 +78,9 @@ func address(s string) (string, error) {
 // listenAddress is an address, or the path of a unix socket.
 func listenAddress(s string) (string, error) {
 	if path, ok := strings.CutPrefix(s, unixPrefix); ok && path != "" {
+		if len(path) > maxUnixPath || strings.ContainsAny(path, "?#\x00") {
+			return "", fmt.Errorf("the path of a unix socket has at most %d bytes, and none of ? and #", maxUnixPath)
+		}
 		return s, nil
 	}
 	if _, err := address(s); err != nil {
@@ -85,7 +89,10 @@ func listenAddress(s string) (string, error) {
 	return s, nil
 }
 
-const unixPrefix = "unix:"
+const (
+	unixPrefix  = "unix:"
+	maxUnixPath = 107 // what the kernel's address of a socket holds
+)
 
 // network is a prefix of addresses, or one address.
 func network(s string) (string, error) {
@@ -108,8 +115,8 @@ func addressOrNone(s string) (string, error) {
 
 func origin(s string) (string, error) {
 	u, err := url.Parse(s)
-	if s != "*" && (err != nil || u.Scheme == "" || u.Host == "" || s != u.Scheme+"://"+u.Host) {
-		return "", errors.New("it must be scheme://host[:port], such as https://example.com, or * for all")
+	if s != "*" && (err != nil || u.Scheme == "" || u.Host == "" || s != u.Scheme+"://"+u.Host || strings.Contains(u.Host, "*")) {
+		return "", errors.New("it must be scheme://host[:port], such as https://example.com, or * alone for all")
 	}
 	return strings.ToLower(s), nil
 }
