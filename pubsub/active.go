@@ -19,14 +19,20 @@ func (s *shard) activate(sub *subscription) {
 // canGoOn says whether goOn has something to do in the next turn.
 func (s *shard) canGoOn() bool { return len(s.active) > 0 }
 
-// activePerTurn is how many subscriptions go on in a turn.
-const activePerTurn = 128
+const (
+	activePerTurn = 128                  // subscriptions that go on in a turn
+	activeTime    = 2 * time.Millisecond // and for how long
+)
 
-// goOn gives each active subscription, or so many, a piece of what it has to go on
+// goOn gives each active subscription, or some of them, a piece of what it has to go on
 // with. Those that are not through, and don't wait for their socket, stay active.
 func (s *shard) goOn() {
-	n := min(len(s.active), activePerTurn)
-	for _, sub := range s.active[:n] {
+	n := 0
+	for most := min(len(s.active), activePerTurn); n < most; n++ {
+		if n > 0 && s.hub.now()-s.now > activeTime {
+			break
+		}
+		sub := s.active[n]
 		sub.listed = false
 		if !sub.live {
 			continue

@@ -37,13 +37,15 @@ type Broker interface {
 	// sinks of all hubs that watch its topic, this one included. It does not retain
 	// p.Payload. It is called from any goroutine.
 	Publish(p Publication) (Position, error)
-	// Watch says that this hub has its first subscription with a pattern. The broker
+	// Watch says that this hub has its first subscription with a pattern. It must not
+	// block. The broker
 	// brings what matching topics hold (Sink.Restore), calls ready, once, from any
 	// goroutine, and delivers what is published from then on; subscribers wait for
 	// ready, for 10 s at most. An error says that the broker is away; it calls Lost
 	// when it is back.
 	Watch(pattern string, ready func(error))
-	// Unwatch says that the last subscription with a pattern has ended.
+	// Unwatch says that the last subscription with a pattern has ended. It must not
+	// block.
 	Unwatch(pattern string)
 	// Close ends the broker. Nothing is delivered after it has returned.
 	Close() error

@@ -70,7 +70,7 @@ func (s *shard) deliverBatch(budget int) int {
 			budget--
 			s.deliverTo(sub.owner, sub)
 		}
-		g.finish()
+		s.finish(g)
 		b.at++
 	}
 	s.endBatch()
@@ -78,13 +78,15 @@ func (s *shard) deliverBatch(budget int) int {
 }
 
 // finish lets go of what the batch had for the group.
-func (g *group) finish() {
+func (s *shard) finish(g *group) {
 	if g.burst != nil {
 		g.burst.Release()
 	}
 	clear(g.events)
 	g.events, g.burst, g.active = g.events[:0], nil, false
-	g.close()
+	if g.close(); len(g.subs) == 0 {
+		s.patterns.remove(g.pattern)
+	}
 }
 
 func (s *shard) endBatch() {

@@ -3,7 +3,6 @@ package pubsub
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -79,6 +78,9 @@ type stage struct {
 // newStage starts a server, whose connections the hub may use.
 func newStage(t testing.TB, cfg Config, ep engine.Endpoint, loops int) *stage {
 	t.Helper()
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.NewTextHandler(panics{t}, nil))
+	}
 	if cfg.Encoder == nil {
 		cfg.Encoder = plainText{}
 	}
@@ -87,7 +89,7 @@ func newStage(t testing.TB, cfg Config, ep engine.Endpoint, loops int) *stage {
 	if s.hub, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
+	logger := slog.New(slog.NewTextHandler(panics{t}, &slog.HandlerOptions{Level: slog.LevelError}))
 	ep.Handler = engine.HandlerFuncs{Open: func(c *engine.Conn) { s.opened <- c }}
 	s.server, err = engine.New(engine.Config{Addr: "127.0.0.1:0", Loops: loops, Logger: logger, ShutdownTimeout: time.Second})
 	if err != nil {
@@ -281,4 +283,12 @@ func (c *counter) hear(h heard) {
 	}
 	c.last = h.Seq
 	c.seen.Add(1)
+}
+
+// panics fails a test for whatever the engine or a hub logs as an error.
+type panics struct{ t testing.TB }
+
+func (p panics) Write(line []byte) (int, error) {
+	p.t.Errorf("%s", line)
+	return len(line), nil
 }

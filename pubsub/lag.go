@@ -3,7 +3,6 @@ package pubsub
 import (
 	"cmp"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/headrace/headrace/engine"
@@ -26,28 +25,23 @@ const lagPatience = time.Second
 // every loop, each of which looks at all its subscribers, and leaves out a loop that
 // does not answer within a second. Those for which nothing waits are left out too.
 func (h *Hub) Slowest(n int) []Lag {
-	var mu sync.Mutex
-	var all []Lag
-	var asked sync.WaitGroup
-	h.eachShard(func(s *shard) {
-		asked.Add(1)
-		s.ask(order{kind: orderDo, do: func() {
-			defer asked.Done()
-			found := slowest(s.lags(), n)
-			mu.Lock()
-			defer mu.Unlock()
-			all = append(all, found...)
-		}})
-	})
-	done := make(chan struct{})
-	go func() { asked.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(lagPatience):
+	var shards []*shard
+	h.eachShard(func(s *shard) { shards = append(shards, s) })
+	answers := make(chan []Lag, len(shards)) // so that none waits when nobody does any more
+	for _, s := range shards {
+		s.ask(order{kind: orderDo, do: func() { answers <- slowest(s.lags(), n) }})
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	return slowest(slices.Clone(all), n)
+	var all []Lag
+	timeout := time.After(lagPatience)
+	for range shards {
+		select {
+		case some := <-answers:
+			all = append(all, some...)
+		case <-timeout:
+			return slowest(all, n)
+		}
+	}
+	return slowest(all, n)
 }
 
 func slowest(all []Lag, n int) []Lag {

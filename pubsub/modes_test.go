@@ -246,8 +246,8 @@ func TestQueueEndsByThePolicy(t *testing.T) {
 		const messages = 2000 // 20 MB
 		for i := range messages {
 			s.publish("a", "", payload)
-			if i%20 == 0 {
-				settle(fast.conn)
+			if i%20 == 0 { // what it is spared is a full queue
+				fast.waitCount(i)
 			}
 		}
 		fast.waitCount(1 + messages)

@@ -3,7 +3,9 @@ package pubsub
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -177,9 +179,13 @@ func TestRandomLives(t *testing.T) {
 	}
 }
 
+// long makes some messages so long that a subscriber's socket is soon full.
+var long = strings.Repeat("long", 4<<10)
+
 func randomLives(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 7))
-	s := newStage(t, Config{History: 1 + rng.IntN(300)}, engine.Endpoint{MaxQueue: 64 << 20}, 1+rng.IntN(2))
+	s := newStage(t, Config{History: 1 + rng.IntN(300)}, engine.Endpoint{MaxQueue: 256 << 20, MaxUnsent: 4096}, 1+rng.IntN(2))
+
 	tr := &truth{topics: map[string]map[uint64]heard{}, epochs: map[string]uint64{}, last: map[string]uint64{}}
 	topics := []string{"a.x", "a.y", "b.x", "b.y.z"}
 	patterns := []string{"a.x", "a.*", "*.x", "b.>", ">", "b.y.z"}
@@ -204,7 +210,7 @@ func randomLives(t *testing.T, seed uint64) {
 						tr.add(topic, key, "", true, pos)
 					}
 				} else {
-					payload := fmt.Sprintf("%d.%d", p, n)
+					payload := fmt.Sprintf("%d.%d.%s", p, n, long[:rng.IntN(len(long))*rng.IntN(2)])
 					if pos, err := s.hub.Publish(topic, key, []byte(payload)); err != nil {
 						t.Error(err)
 					} else {
@@ -234,6 +240,7 @@ func randomLives(t *testing.T, seed uint64) {
 	publishing.Wait()
 	close(c.ended)
 	listening.Wait()
+	t.Logf("%d lives, %d messages", c.lives.Load(), s.hub.Stats().Published)
 }
 
 // cast is what the lives of a round have in common.
@@ -244,6 +251,7 @@ type cast struct {
 	ending     chan struct{}
 	subscribed sync.WaitGroup // whose last life has begun
 	ended      chan struct{}  // nothing more is published
+	lives      atomic.Int64
 }
 
 func isClosed(c chan struct{}) bool {
@@ -274,6 +282,7 @@ func (c *cast) randomLife(t *testing.T, rng *rand.Rand, patterns []string) {
 		last = isClosed(c.ending)
 		c.joining.Lock()
 		l := c.join()
+		c.lives.Add(1)
 		c.joining.Unlock()
 		if !last && rng.IntN(2) == 0 {
 			l.dialed.PauseRead()

@@ -156,7 +156,7 @@ func (s *shard) run() (more bool) {
 
 // takeIn takes messages and orders over, both at once: an order stands before every
 // message that was pushed after it. Orders are few; in a storm of subscriptions they
-// come a part at a time, and the messages wait.
+// come a part at a time, and the messages wait. left says that there is more.
 func (s *shard) takeIn() (left bool) {
 	s.mu.Lock()
 	orders := s.orders
@@ -173,6 +173,7 @@ func (s *shard) takeIn() (left bool) {
 			}
 		}
 	}
+	left = left || len(s.queue) > 0 // nobody asks for those again
 	s.mu.Unlock()
 	for i := range orders {
 		s.obey(&orders[i])
@@ -212,7 +213,7 @@ func (s *shard) add(sub, old *subscription) {
 	s.mu.Lock()
 	removed := sub.removed // before it has begun
 	s.mu.Unlock()
-	if owner.ended || removed {
+	if owner.ended || removed || s.hub.closed.Load() {
 		s.hub.dropInterest(sub)
 		s.leaveIfEnded(owner)
 		return
@@ -224,8 +225,10 @@ func (s *shard) add(sub, old *subscription) {
 	}
 	sub.group, sub.at, sub.live, sub.batch = g, len(g.subs), true, s.batch.number
 	g.subs = append(g.subs, sub)
+	for _, other := range owner.live {
+		owner.overlapping = owner.overlapping || overlaps(sub.pattern, other.pattern)
+	}
 	owner.live = append(owner.live, sub)
-	owner.lookForOverlaps()
 	s.hub.stats.subscriptions.Add(1)
 	if s.hub.isReady(sub) {
 		s.start(sub)
@@ -246,7 +249,9 @@ func (s *shard) remove(sub *subscription) {
 	}
 	owner := sub.owner
 	owner.live = slices.DeleteFunc(owner.live, func(x *subscription) bool { return x == sub })
-	owner.lookForOverlaps()
+	if owner.overlapping {
+		owner.lookForOverlaps()
+	}
 	s.hub.stats.subscriptions.Add(-1)
 	s.hub.dropInterest(sub)
 }
@@ -296,11 +301,14 @@ func (o *subscriber) OnWritable(*engine.Conn) {
 	s := o.shard
 	s.now = s.hub.now()
 	for _, sub := range o.live {
-		if sub.waiting != nil && sub.due <= s.now || sub.fence.isWaiting() {
+		if sub.waiting != nil || sub.fence.isWaiting() {
 			s.activate(sub)
 		}
 	}
-	if s.goOn(); s.canGoOn() {
+	s.goOn()
+	s.setTimer()
+	s.note.send()
+	if s.canGoOn() {
 		s.work.Ask()
 	}
 }
@@ -323,7 +331,7 @@ func (s *shard) leaveIfEnded(o *subscriber) {
 		return
 	}
 	delete(s.subscribers, o.conn)
-	if len(s.subscribers) == 0 && len(s.orders) == 0 {
+	if len(s.subscribers) == 0 {
 		s.gone, s.queue = true, nil
 		s.backlog.Store(0)
 		s.hub.shards.CompareAndDelete(s.loop, s)
@@ -338,7 +346,10 @@ func (s *shard) endAll() {
 	s.mu.Lock()
 	var all []*subscription
 	for _, o := range s.subscribers {
-		all = append(all, o.all...)
+		for _, sub := range o.all {
+			sub.removed = true
+			all = append(all, sub)
+		}
 		o.all = nil
 	}
 	s.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 // as the socket, and nothing has to be stored for it. Loop-only.
 type fence struct {
 	all    bool // nothing passes: the broker has to bring something first
+	search bool // nor now: the topics of the pattern have to be looked up
 	until  map[*topic]uint64
 	topics []*topic // those whose snapshot has to come
 	lost   bool     // their snapshots say that messages are missing
@@ -28,7 +29,7 @@ func (f *fence) passes(e *event) bool {
 		return true
 	}
 	until, ok := f.until[e.topic]
-	return !f.all && (!ok || e.seq > until)
+	return !f.all && !f.search && (!ok || e.seq > until)
 }
 
 // isWaiting says whether snapshots have to come.
@@ -42,11 +43,7 @@ func (s *shard) start(sub *subscription) {
 	exact := isLiteral(sub.pattern)
 	switch {
 	case !h.cfg.NoLastValues && !o.NoSnapshot:
-		f.topics = h.matching(sub.pattern)
-		if exact && len(f.topics) == 0 {
-			_, came := o.Since[sub.pattern]
-			s.sendTopic(sub, Mark{Kind: SnapshotBegin, Topic: sub.pattern, Lost: came}, nil)
-		}
+		f.search = true // later, because there may be many
 	case len(o.Since) > 0:
 		for name := range o.Since {
 			if t := h.topic(name); t != nil {
@@ -63,10 +60,26 @@ func (s *shard) start(sub *subscription) {
 			s.sendTopic(sub, Mark{Kind: SnapshotBegin, Topic: sub.pattern, Position: sub.from}, nil)
 		}
 	}
-	for _, t := range f.topics {
+	f.withhold(f.topics)
+	s.activate(sub)
+}
+
+// search looks up the topics of a subscription's pattern.
+func (s *shard) search(sub *subscription) {
+	f := sub.fence
+	f.search = false
+	f.topics = s.hub.matching(sub.pattern)
+	f.withhold(f.topics)
+	if len(f.topics) == 0 && isLiteral(sub.pattern) {
+		_, came := sub.options.Since[sub.pattern]
+		s.sendTopic(sub, Mark{Kind: SnapshotBegin, Topic: sub.pattern, Lost: came}, nil)
+	}
+}
+
+func (f *fence) withhold(topics []*topic) {
+	for _, t := range topics {
 		f.until[t] = withheld
 	}
-	s.activate(sub)
 }
 
 // startAgain sends the snapshots of topics again of which messages may be missing.
@@ -75,7 +88,7 @@ func (s *shard) startAgain(pattern string) {
 	var subs []*subscription
 	for _, o := range s.subscribers {
 		for _, sub := range o.live {
-			if overlaps(sub.pattern, pattern) && (sub.fence == nil || !sub.fence.all) {
+			if overlaps(sub.pattern, pattern) && (sub.fence == nil || !sub.fence.all && !sub.fence.search) {
 				subs = append(subs, sub)
 			}
 		}
@@ -109,6 +122,9 @@ func (s *shard) continueSnapshot(sub *subscription) (more bool) {
 	f, c := sub.fence, sub.owner.conn
 	if !f.isWaiting() {
 		return false
+	}
+	if f.search {
+		s.search(sub)
 	}
 	for n := 0; len(f.topics) > 0; n++ {
 		if c.Stalled() { // OnWritable comes
