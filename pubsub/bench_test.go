@@ -56,7 +56,7 @@ func benchmarkFanOut(b *testing.B, subscribers, burst, size int) {
 }
 
 // newDrain reads from any number of sockets without a goroutine for each.
-func newDrain(b *testing.B) *drain {
+func newDrain(b testing.TB) *drain {
 	d, err := newEpollDrain()
 	if err != nil {
 		b.Fatal(err)

@@ -223,6 +223,12 @@ func TestStalledSubscriberTakesNoMemory(t *testing.T) {
 	}
 }
 
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
+}
+
 func heapInUse() uint64 {
 	runtime.GC()
 	runtime.GC()
