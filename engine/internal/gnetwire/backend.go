@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/headrace/headrace/engine/internal/wire"
 )
@@ -215,12 +216,27 @@ func (b *Backend) OnTraffic(c gnet.Conn) gnet.Action {
 func (b *Backend) OnClose(c gnet.Conn, err error) gnet.Action {
 	if owner, ok := c.Context().(wire.Owner); ok {
 		b.watcher.forget(int32(c.Fd()))
-		if errors.Is(err, io.EOF) {
-			err = io.EOF // without gnet's wrapping, so that it compares
-		}
-		owner.Closed(err)
+		owner.Closed(whyClosed(int32(c.Fd()), err))
 	}
 	return gnet.None
+}
+
+// whyClosed gives the error of a connection that gnet closes. Where epoll tells of an
+// error and of nothing to read, as it does of a reset while reading is paused, or in
+// the moment in which the kernel is about to note one, gnet doesn't read: it says
+// io.EOF, and the error is still at the socket.
+func whyClosed(fd int32, err error) error {
+	switch {
+	case err == io.EOF: //nolint:errorlint // gnet's own word; that of a read is wrapped
+		if errno, failed := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR); failed == nil && errno != 0 {
+			return unix.Errno(errno)
+		}
+		return err
+	case errors.Is(err, io.EOF):
+		return io.EOF // without gnet's wrapping, so that it compares
+	default:
+		return err
+	}
 }
 
 // loopOf finds the loop of a gnet event loop, and makes it at its first
