@@ -6,10 +6,8 @@ import (
 	"crypto/tls"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -251,15 +249,10 @@ func descriptorLimit() int {
 	return int(min(lim.Cur, 1<<20))
 }
 
-// idlersEnv makes this test binary a process that opens connections and holds
-// them: two ends of ten thousand connections are too many descriptors for one.
-const idlersEnv = "HEADRACE_TEST_IDLERS"
-
-// startIdlers has another process open n connections, each with one echo, and
-// returns when all are open.
+// startIdlers has another process open n connections and hold them, each with one
+// echo, and returns when all are open.
 func startIdlers(t *testing.T, srv *Server, n int) (hangUp func()) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
 	scheme := "ws"
 	if srv.cfg.TLS != nil {
 		scheme = "wss"
@@ -267,33 +260,16 @@ func startIdlers(t *testing.T, srv *Server, n int) (hangUp func()) {
 	if ep := srv.endpoints["/echo"]; ep.Compression != nil {
 		scheme = "ws+deflate"
 	}
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %d", idlersEnv, scheme, srv.Addr(), n))
-	cmd.Stderr = os.Stderr
-	stdin, err1 := cmd.StdinPipe()
-	stdout, err2 := cmd.StdoutPipe()
-	if err1 != nil || err2 != nil {
-		t.Fatal(err1, err2)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	hangUp = func() {
-		_ = stdin.Close()
-		_ = cmd.Wait()
-	}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil || strings.TrimSpace(line) != "open" {
-		hangUp()
-		t.Fatalf("the other process said %q: %v", line, err)
-	}
-	return hangUp
+	p := startProcess(t, "idlers", fmt.Sprint(scheme, " ", srv.Addr(), " ", n))
+	p.expect(t, "open")
+	return func() { _ = p.end() }
 }
 
 // runIdlers is the other process. It ends when its standard input does.
-func runIdlers(spec string) int {
+func runIdlers(args string) error {
 	var scheme, addr string
 	var n int
-	_, _ = fmt.Sscan(spec, &scheme, &addr, &n)
+	_, _ = fmt.Sscan(args, &scheme, &addr, &n)
 	conns := make([]*testClient, 0, n)
 	for range n {
 		var c *testClient
@@ -310,8 +286,7 @@ func runIdlers(spec string) int {
 			err = c.echo(codec.OpText, "hello")
 		}
 		if err != nil {
-			fmt.Fprintln(os.Stderr, "idlers:", err)
-			return 1
+			return err
 		}
 		c.r = nil
 		conns = append(conns, c)
@@ -321,7 +296,7 @@ func runIdlers(spec string) int {
 	for _, c := range conns {
 		_ = c.Close()
 	}
-	return 0
+	return nil
 }
 
 // dialIdleDeflate connects with compression, and has a message echoed that is longer

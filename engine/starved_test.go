@@ -5,12 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
 	"os"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,9 +19,6 @@ import (
 	"github.com/headrace/headrace/codec"
 )
 
-// starvedEnv makes this test binary a server with very few descriptors.
-const starvedEnv = "HEADRACE_TEST_STARVED"
-
 // TestOutOfDescriptors runs a server whose process has no descriptors left, and
 // looks whether it lives and serves those who waited once some are free again.
 //
@@ -31,11 +27,7 @@ const starvedEnv = "HEADRACE_TEST_STARVED"
 func TestOutOfDescriptors(t *testing.T) {
 	for _, port := range []string{"own", "shared"} {
 		t.Run(port+" port", func(t *testing.T) {
-			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), starvedEnv+"="+port)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
+			runStarving(t, port)
 		})
 	}
 }
@@ -47,20 +39,7 @@ func TestFloodDoesNotMakeTheServerDeaf(t *testing.T) {
 	if n := descriptorLimit(); n < 6000 {
 		t.Skipf("RLIMIT_NOFILE is %d: too few descriptors for a flood", n)
 	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), starvedEnv+"=flood")
-	stdin, err1 := cmd.StdinPipe()
-	stdout, err2 := cmd.StdoutPipe()
-	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
-		t.Fatal(err)
-	}
-	defer cmd.Wait()    //nolint:errcheck // it ends with its input
-	defer stdin.Close() //nolint:errcheck // that is the signal
-	addr, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr = strings.TrimSpace(addr)
+	addr := startProcess(t, "starved", "flood").line(t)
 	var flood []int
 	for range 5000 { // more than the kernel's queue of connections, 4096
 		fd, err := connectRaw(addr, unix.SOCK_NONBLOCK)
@@ -109,16 +88,27 @@ func serveFlooded() error {
 	return srv.Run(ctx)
 }
 
-func runStarved() int {
-	scenario := serveFlooded
-	if port := os.Getenv(starvedEnv); port != "flood" {
-		scenario = func() error { return starve(port == "shared") }
+// runStarving has another process, with few descriptors, go through a scenario.
+func runStarving(t *testing.T, scenario string) {
+	t.Helper()
+	if said, err := io.ReadAll(startProcess(t, "starved", scenario).out); err != nil || string(said) != "survived\n" {
+		t.Errorf("%v\n%s", err, said)
 	}
-	if err := scenario(); err != nil {
-		fmt.Println(err)
-		return 1
+}
+
+// runStarved is the other process.
+func runStarved(scenario string) error {
+	var err error
+	switch scenario {
+	case "flood":
+		return serveFlooded()
+	default:
+		err = starve(scenario == "shared")
 	}
-	return 0
+	if err == nil {
+		fmt.Println("survived")
+	}
+	return err
 }
 
 // starve runs the scenario in a process of its own. Client and server share the
@@ -126,7 +116,7 @@ func runStarved() int {
 func starve(shared bool) error {
 	cfg := Config{
 		Addr: "127.0.0.1:0", Loops: 1, MaxConns: 1 << 20, ReusePort: shared,
-		Logger: slog.New(slog.NewTextHandler(os.Stdout, nil)),
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -174,6 +164,7 @@ func starveWhileRunning(srv *Server) error {
 	if err != nil {
 		return err
 	}
+	defer first.Close() //nolint:errcheck // the server waits for it at its end
 	// Dial first, take every descriptor that is left, and only then speak.
 	files, waiting, err := exhaust(addr)
 	if err != nil {
@@ -198,6 +189,7 @@ func starveWhileRunning(srv *Server) error {
 	if err != nil {
 		return fmt.Errorf("a new connection afterwards: %w", err)
 	}
+	defer last.Close() //nolint:errcheck // as above
 	return last.echo(codec.OpText, "after")
 }
 
