@@ -20,6 +20,7 @@ var roles = map[string]func(args string) error{
 	"idlers":  runIdlers,
 	"crowd":   runCrowd,
 	"starved": runStarved,
+	"echo":    runEcho,
 }
 
 // playRole plays the role that this process was started for, if there is one.

@@ -78,14 +78,7 @@ func serveFlooded() error {
 		return err
 	}
 	serveEcho(srv)
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		<-srv.Ready()
-		fmt.Println(srv.Addr())
-		_, _ = os.Stdin.Read(make([]byte, 1))
-		cancel()
-	}()
-	return srv.Run(ctx)
+	return srv.Run(sayAndWait(srv))
 }
 
 // runStarving has another process, with few descriptors, go through a scenario.

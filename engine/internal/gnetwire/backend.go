@@ -55,8 +55,11 @@ type Backend struct {
 	booted  chan struct{}
 	bootErr error // valid once booted is closed
 
+	adoptions sync.WaitGroup // those under way; see endAdoptions
+
 	mu      sync.RWMutex
 	loops   map[gnet.EventLoop]*loop
+	ending  bool // nothing is adopted any more
 	stopped bool
 }
 
@@ -107,6 +110,7 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 // for that.
 func (b *Backend) Stop() {
 	<-b.booted
+	b.endAdoptions()
 	if b.client != nil {
 		b.stopClient()
 		return
@@ -139,11 +143,17 @@ func (b *Backend) settleAccepted() {
 			passed.Done()
 		}
 	}
+	settle(&passed)
+}
+
+// settle waits for what the loops do soon, unless one is stuck in a callback: then its
+// end will come later.
+func settle(soon *sync.WaitGroup) {
 	done := make(chan struct{})
-	go func() { passed.Wait(); close(done) }()
+	go func() { soon.Wait(); close(done) }()
 	select {
 	case <-done:
-	case <-time.After(acceptSettleMost): // a loop is stuck in a callback; its end will come later
+	case <-time.After(acceptSettleMost):
 	}
 }
 
