@@ -115,7 +115,11 @@ func runCrowd(args string) error {
 	_, _ = fmt.Sscan(args, &addr, &n, &stalled)
 	var conns []*testClient
 	for i := range n {
-		c, err := dialSmall(addr, i < stalled)
+		buffer := 0
+		if i < stalled {
+			buffer = 8 << 10
+		}
+		c, err := dialSmall(addr, "/x", buffer)
 		if err != nil {
 			return err
 		}
@@ -146,18 +150,18 @@ func runCrowd(args string) error {
 	return nil
 }
 
-// dialSmall connects, with small buffers in the kernel for those that will stall.
-func dialSmall(addr string, small bool) (*testClient, error) {
+// dialSmall connects, with small buffers in the kernel unless buffer is 0.
+func dialSmall(addr, path string, buffer int) (*testClient, error) {
 	d := net.Dialer{Timeout: patience}
-	if small {
+	if buffer > 0 {
 		d.Control = func(_, _ string, raw syscall.RawConn) error {
 			return raw.Control(func(fd uintptr) {
-				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<10)
+				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
 				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 32<<10)
 			})
 		}
 	}
-	conn, _, _, err := ws.Dialer{NetDial: d.DialContext}.Dial(context.Background(), "ws://"+addr+"/x")
+	conn, _, _, err := ws.Dialer{NetDial: d.DialContext}.Dial(context.Background(), "ws://"+addr+path)
 	return &testClient{Conn: conn}, err
 }
 

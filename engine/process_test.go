@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 // roleEnv makes this test binary another process, which plays one of the roles: two
@@ -21,6 +22,7 @@ var roles = map[string]func(args string) error{
 	"crowd":   runCrowd,
 	"starved": runStarved,
 	"echo":    runEcho,
+	"leavers": runLeavers,
 }
 
 // playRole plays the role that this process was started for, if there is one.
@@ -87,5 +89,7 @@ func (p *process) say(tb testing.TB, line string) {
 // end ends its input, which ends every role, and waits for it. It may be called twice.
 func (p *process) end() error {
 	_ = p.in.Close()
+	defer time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() }).Stop()
+	_, _ = io.Copy(io.Discard, p.out) // else it may wait for somebody who reads
 	return p.cmd.Wait()
 }
