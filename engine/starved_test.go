@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,11 +94,13 @@ func runStarving(t *testing.T, scenario string) {
 // runStarved is the other process.
 func runStarved(scenario string) error {
 	var err error
-	switch scenario {
+	switch role, addr, _ := strings.Cut(scenario, " "); role {
 	case "flood":
 		return serveFlooded()
+	case "client":
+		err = starveClient(addr)
 	default:
-		err = starve(scenario == "shared")
+		err = starve(role == "shared")
 	}
 	if err == nil {
 		fmt.Println("survived")
@@ -118,14 +122,17 @@ func starve(shared bool) error {
 	if err != nil {
 		return err
 	}
+	servers := []*Server{srv}
 	if shared {
 		cfg.Loops = 2 // loops that would accept for themselves
 		cfg.Addr = srv.Addr().String()
-		if _, err := serveStarved(ctx, cfg, served); err != nil {
+		other, err := serveStarved(ctx, cfg, served)
+		if err != nil {
 			return err
 		}
+		servers = append(servers, other)
 	}
-	if err := starveWhileRunning(srv); err != nil {
+	if err := starveWhileRunning(servers); err != nil {
 		return err
 	}
 	cancel()
@@ -151,8 +158,8 @@ func serveStarved(ctx context.Context, cfg Config, served chan<- error) (*Server
 	}
 }
 
-func starveWhileRunning(srv *Server) error {
-	addr := srv.Addr().String()
+func starveWhileRunning(servers []*Server) error {
+	addr := servers[0].Addr().String()
 	first, err := dial(addr, "/echo")
 	if err != nil {
 		return err
@@ -165,6 +172,9 @@ func starveWhileRunning(srv *Server) error {
 	}
 	if err := first.echo(codec.OpText, "during"); err != nil {
 		return fmt.Errorf("an open connection while descriptors lack: %w", err)
+	}
+	if err := fillQueue(servers, first); err != nil {
+		return fmt.Errorf("an open connection that reads slowly while descriptors lack: %w", err)
 	}
 	time.Sleep(3 * time.Second / 2) // let accept fail for a while: the server must not end, nor spin
 	if err := first.echo(codec.OpText, "still"); err != nil {
@@ -184,6 +194,36 @@ func starveWhileRunning(srv *Server) error {
 	}
 	defer last.Close() //nolint:errcheck // as above
 	return last.echo(codec.OpText, "after")
+}
+
+// fillQueue sends messages and reads nothing until answers wait in the server that has
+// got them, and then reads them.
+func fillQueue(servers []*Server, c *testClient) error {
+	const messages, size = 40, 1 << 20 // more than the buffers of two sockets hold
+	sent := make(chan error, 1)
+	go func() {
+		for range messages {
+			if err := c.send(codec.OpBinary, make([]byte, size)); err != nil {
+				sent <- err
+				return
+			}
+		}
+		sent <- nil
+	}()
+	waits := func(s *Server) bool { return s.Stats().QueueBytes > 0 }
+	for !slices.ContainsFunc(servers, waits) {
+		select {
+		case err := <-sent:
+			return fmt.Errorf("nothing waits, though all was sent: %w", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	for i := range messages {
+		if _, p, err := c.recv(); err != nil || len(p) != size {
+			return fmt.Errorf("answer %d has %d bytes, %w", i, len(p), err)
+		}
+	}
+	return <-sent
 }
 
 // exhaust takes all descriptors of the process, with some connections among

@@ -29,10 +29,7 @@ func (b *Backend) serveClient() error {
 	b.once.Do(func() { close(b.booted) })
 	b.ready(nil)
 	<-b.quit
-	err = client.Stop()
-	b.watcher.stop()
-	b.ticker.stop()
-	return err
+	return client.Stop()
 }
 
 func (b *Backend) stopClient() {

@@ -81,6 +81,11 @@ func New(opts Options) *Backend {
 func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]net.Addr)) error {
 	defer b.once.Do(func() { close(b.booted) }) // also when nothing could be bound
 	b.newHandler, b.ready = newHandler, ready
+	if err := b.watcher.start(); err != nil {
+		return err
+	}
+	defer b.watcher.stop()
+	defer b.ticker.stop()
 	if len(b.opts.Listeners) == 0 {
 		return b.serveClient()
 	}
@@ -95,8 +100,6 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 		gnet.WithTCPNoDelay(gnet.TCPNoDelay),
 		gnet.WithLogger(gnetLogger{b.opts.Logger}),
 	)
-	b.watcher.stop()
-	b.ticker.stop()
 	for _, at := range b.bound {
 		at.rescue.stop()
 	}
