@@ -79,6 +79,14 @@ type taken struct {
 	endpoint     *endpoint
 	user         any
 	head, behind []byte
+	moved        *movedConn // nil if it did not come by way of HandleHTTP
+}
+
+// leaveHTTP counts the connection out of net/http's.
+func (t *taken) leaveHTTP() {
+	if m := t.moved; m != nil {
+		m.once.Do(func() { m.side.remove(m) })
+	}
 }
 
 // takeOver moves a hijacked connection onto a loop. Only when it returns nil does it
@@ -86,19 +94,20 @@ type taken struct {
 func (s *Server) takeOver(conn net.Conn, t *taken) error {
 	moved, ours := conn.(*movedConn)
 	if ours {
-		conn = moved.Conn
+		conn, t.moved = moved.Conn, moved
 	}
 	if !ours && !canMove(conn) {
 		return errForeignTLS
 	}
 	err := s.backend.Adopt(conn, func(h wire.Handler, sock wire.Socket, remote net.Addr) (wire.Owner, func()) {
 		l := h.(*loop)
+		if ours {
+			remote = moved.remote // a PROXY header may have said so
+		}
 		c := l.newConn(sock, remote)
 		return (*owner)(c), func() { l.openTaken(c, t) }
 	})
-	if ours {
-		moved.once.Do(func() { moved.side.remove(moved) })
-	}
+	t.leaveHTTP()
 	return err
 }
 
@@ -115,6 +124,7 @@ func canMove(conn net.Conn) bool {
 func (l *loop) openTaken(c *Conn, t *taken) {
 	l.enter()
 	defer l.leave(c)
+	t.leaveHTTP() // its place, and that among its client's connections, are free for it
 	if bad := c.letIn(adopted); bad != nil {
 		c.refuse(bad)
 		return
