@@ -132,10 +132,7 @@ func (l *loop) openTaken(c *Conn, t *taken) {
 	l.setDeadline(c, l.server.cfg.HandshakeTimeout)
 	l.request.taken = t
 	c.decide(t.head, t.behind)
-	if c.listens() && len(t.behind) > 0 {
-		c.flags |= flagHeard
-		c.decode(t.behind)
-	}
+	c.hearBehind(t.behind)
 }
 
 // adopted is the index of no listener.
