@@ -27,39 +27,13 @@ func TestConnSize(t *testing.T) {
 }
 
 func TestEchoAllocatesNothing(t *testing.T) {
-	if raceDetector {
-		t.Skip("the race detector allocates")
-	}
 	for _, size := range []int{0, 20, 125, 1 << 10, 16 << 10, 64 << 10} {
 		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			srv := startServer(t, Config{Loops: 1}, serveEcho)
 			c := connect(t, srv, "/echo")
 			frame := codec.AppendMaskedFrame(nil, codec.OpBinary, [4]byte{9, 8, 7, 6}, make([]byte, size))
 			answer := make([]byte, codec.HeaderSize(int64(size), false)+size)
-			turn := func() {
-				if _, err := c.Write(frame); err != nil {
-					t.Fatal(err)
-				}
-				for got := 0; got < len(answer); {
-					n, err := c.r.Read(answer[got:])
-					if err != nil {
-						t.Fatal(err)
-					}
-					got += n
-				}
-			}
-			for range 100 {
-				turn()
-			}
-			// Over many messages, because gnet's tick allocates now and then.
-			const messages = 2000
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			for range messages {
-				turn()
-			}
-			runtime.ReadMemStats(&after)
-			if per := float64(after.Mallocs-before.Mallocs) / messages; per > 0.05 {
+			if per, _ := allocations(t, 2000, func() { c.exchange(t, frame, answer) }); per > 0.05 {
 				t.Errorf("%.3f allocations per echoed message, want 0", per)
 			}
 		})
@@ -181,9 +155,6 @@ var deflateAllocations = []struct {
 }
 
 func TestDeflateEchoAllocations(t *testing.T) {
-	if raceDetector {
-		t.Skip("the race detector allocates")
-	}
 	for _, a := range deflateAllocations {
 		for _, size := range []int{200, 1 << 10, 16 << 10} {
 			t.Run(fmt.Sprintf("%s/%d", a.mode, size), func(t *testing.T) {
@@ -213,18 +184,8 @@ func TestDeflateEchoAllocations(t *testing.T) {
 						}
 					}
 				}
-				for range 200 {
-					turn()
-				}
-				const messages = 2000
-				var before, after runtime.MemStats
-				runtime.ReadMemStats(&before)
-				for range messages {
-					turn()
-				}
-				runtime.ReadMemStats(&after)
-				per := float64(after.Mallocs-before.Mallocs) / messages
-				t.Logf("%.3f allocations of %.0f bytes in all per echoed message", per, float64(after.TotalAlloc-before.TotalAlloc)/messages)
+				per, bytes := allocations(t, 2000, turn)
+				t.Logf("%.3f allocations of %.0f bytes in all per echoed message", per, bytes)
 				if per > a.most {
 					t.Errorf("%.3f allocations per echoed message, want %.2f", per, a.most)
 				}
