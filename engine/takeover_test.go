@@ -96,13 +96,14 @@ func TestUpgradeFromHandleHTTP(t *testing.T) {
 				mux.HandleFunc("/deep/{x}", func(w http.ResponseWriter, r *http.Request) { _ = s.Upgrade(w, r, "/echo", nil) })
 				s.HandleHTTP(mux)
 			}
+			tight := Config{MaxConns: 1, MaxConnsPerIP: 1} // it is one connection all the while
 			var c *testClient
 			var srv *Server
 			if secure {
-				s, config := startTLS(t, Config{}, register)
+				s, config := startTLS(t, tight, register)
 				srv, c = s, connectTLS(t, s, "/deep/1", config)
 			} else {
-				srv = startServer(t, Config{}, register)
+				srv = startServer(t, tight, register)
 				c = connect(t, srv, "/deep/1")
 			}
 			for _, p := range []string{"a", string(make([]byte, 100_000)), "b"} {
@@ -114,6 +115,25 @@ func TestUpgradeFromHandleHTTP(t *testing.T) {
 				t.Errorf("%d connections and %d places, want 1", n, places)
 			}
 		})
+	}
+}
+
+// Who came by way of a proxy that says so in a PROXY header is still known after
+// net/http has had the connection.
+func TestUpgradeKnowsTheClientBehindAProxy(t *testing.T) {
+	var all <-chan seen
+	srv := startServer(t, Config{ProxyProtocol: true}, func(s *Server) {
+		all = serveSeen(s)
+		mux := http.NewServeMux()
+		mux.HandleFunc("/rooms/x", func(w http.ResponseWriter, r *http.Request) { _ = s.Upgrade(w, r, "/echo", nil) })
+		s.HandleHTTP(mux)
+	})
+	a := ask(t, dialTCP(t, srv), "PROXY TCP4 192.0.2.1 192.0.2.2 7 8\r\n"+upgradeTo("/rooms/x"))
+	if a.status != 101 {
+		t.Fatalf("answered with %d", a.status)
+	}
+	if one := next(t, all); one.client.String() != "192.0.2.1" || one.remote != "192.0.2.1:7" {
+		t.Errorf("seen %+v", one)
 	}
 }
 
