@@ -1,17 +1,15 @@
 // The engine's client role against servers of Node.js: ws, with and without compression, over plain and TLS.
 
 import assert from "node:assert/strict";
-import { execFile, execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer as createHTTP } from "node:http";
 import { createServer as createHTTPS } from "node:https";
-import { join } from "node:path";
 import { before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { WebSocketServer } from "ws";
-
-const dir = mkdtempSync(join(process.env.E2E_WORK, "dial-"));
+import { build, makeCertificate } from "./processes.mjs";
 
 /** Starts an echo server of ws; gives its URL. */
 async function startEcho(options, tls) {
@@ -29,15 +27,14 @@ async function startEcho(options, tls) {
 }
 
 describe("the client role, with servers of Node.js", () => {
-  let tls;
+  let dialer, tls;
   before(() => {
-    execFileSync("go", ["build", "-C", "..", "-o", join(dir, "dialer"), "./e2e/dialer"]);
-    execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-      "-subj", "/CN=localhost", "-keyout", join(dir, "key.pem"), "-out", join(dir, "cert.pem")], { stdio: "ignore" });
-    tls = { key: readFileSync(join(dir, "key.pem")), cert: readFileSync(join(dir, "cert.pem")) };
+    dialer = build(".", "e2e/dialer");
+    const { key, cert } = makeCertificate();
+    tls = { key: readFileSync(key), cert: readFileSync(cert) };
   });
 
-  const dial = (url, ...args) => promisify(execFile)(join(dir, "dialer"), ["-url", url, ...args]);
+  const dial = (url, ...args) => promisify(execFile)(dialer, ["-url", url, ...args]);
 
   for (const secure of [false, true]) {
     for (const mode of ["off", "history", "takeover", "single", "full"]) {

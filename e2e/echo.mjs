@@ -64,7 +64,9 @@ function sendMessage(ws, message, isText, rand) {
 async function converse(url, options, count, seed, pools, stats) {
   const rand = random(seed);
   const ws = new WebSocket(url, options.client);
+  const greeting = options.greeting && once(ws, "message");
   await once(ws, "open");
+  if (greeting) assert.equal((await greeting)[0].toString(), options.greeting);
   assert.match(ws.extensions, options.extensions ?? /^$/);
   const limit = options.largest ?? largest;
   const awaited = []; // messages whose echo is to come
@@ -126,17 +128,17 @@ async function converse(url, options, count, seed, pools, stats) {
 }
 
 /**
- * Echoes messages over several connections at once, and tells what it did. client are options of ws, extensions is what
- * the server has to agree to, largest the most bytes of a message.
+ * Echoes messages over several connections at once, and tells what it did. path is where, greeting what the server says first,
+ * client are options of ws, extensions is what the server has to agree to, largest the most bytes of a message.
  */
 export async function echo(t, { host, secure }, options) {
-  const { messages, connections } = options;
+  const { messages, connections, path = "/echo" } = options;
   const seed = Number(process.env.E2E_SEED || Date.now() % 2 ** 31);
   const pools = makePools(random(seed));
   const stats = { echoes: 0, pongs: 0, bytes: 0, read: 0, written: 0 };
   const began = Date.now();
   await Promise.all(
-    Array.from({ length: connections }, (_, i) => converse(`${secure ? "wss" : "ws"}://${host}/echo`, options, messages / connections, seed + i, pools, stats)),
+    Array.from({ length: connections }, (_, i) => converse(`${secure ? "wss" : "ws"}://${host}${path}`, options, messages / connections, seed + i, pools, stats)),
   ).catch((e) => {
     throw new Error(`${e.message} (again with E2E_SEED=${seed})`, { cause: e });
   });

@@ -6,10 +6,8 @@ import (
 	"crypto/tls"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,39 +27,13 @@ func TestConnSize(t *testing.T) {
 }
 
 func TestEchoAllocatesNothing(t *testing.T) {
-	if raceDetector {
-		t.Skip("the race detector allocates")
-	}
 	for _, size := range []int{0, 20, 125, 1 << 10, 16 << 10, 64 << 10} {
 		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			srv := startServer(t, Config{Loops: 1}, serveEcho)
 			c := connect(t, srv, "/echo")
 			frame := codec.AppendMaskedFrame(nil, codec.OpBinary, [4]byte{9, 8, 7, 6}, make([]byte, size))
 			answer := make([]byte, codec.HeaderSize(int64(size), false)+size)
-			turn := func() {
-				if _, err := c.Write(frame); err != nil {
-					t.Fatal(err)
-				}
-				for got := 0; got < len(answer); {
-					n, err := c.r.Read(answer[got:])
-					if err != nil {
-						t.Fatal(err)
-					}
-					got += n
-				}
-			}
-			for range 100 {
-				turn()
-			}
-			// Over many messages, because gnet's tick allocates now and then.
-			const messages = 2000
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			for range messages {
-				turn()
-			}
-			runtime.ReadMemStats(&after)
-			if per := float64(after.Mallocs-before.Mallocs) / messages; per > 0.05 {
+			if per, _ := allocations(t, 2000, func() { c.exchange(t, frame, answer) }); per > 0.05 {
 				t.Errorf("%.3f allocations per echoed message, want 0", per)
 			}
 		})
@@ -183,9 +155,6 @@ var deflateAllocations = []struct {
 }
 
 func TestDeflateEchoAllocations(t *testing.T) {
-	if raceDetector {
-		t.Skip("the race detector allocates")
-	}
 	for _, a := range deflateAllocations {
 		for _, size := range []int{200, 1 << 10, 16 << 10} {
 			t.Run(fmt.Sprintf("%s/%d", a.mode, size), func(t *testing.T) {
@@ -215,18 +184,8 @@ func TestDeflateEchoAllocations(t *testing.T) {
 						}
 					}
 				}
-				for range 200 {
-					turn()
-				}
-				const messages = 2000
-				var before, after runtime.MemStats
-				runtime.ReadMemStats(&before)
-				for range messages {
-					turn()
-				}
-				runtime.ReadMemStats(&after)
-				per := float64(after.Mallocs-before.Mallocs) / messages
-				t.Logf("%.3f allocations of %.0f bytes in all per echoed message", per, float64(after.TotalAlloc-before.TotalAlloc)/messages)
+				per, bytes := allocations(t, 2000, turn)
+				t.Logf("%.3f allocations of %.0f bytes in all per echoed message", per, bytes)
 				if per > a.most {
 					t.Errorf("%.3f allocations per echoed message, want %.2f", per, a.most)
 				}
@@ -251,15 +210,10 @@ func descriptorLimit() int {
 	return int(min(lim.Cur, 1<<20))
 }
 
-// idlersEnv makes this test binary a process that opens connections and holds
-// them: two ends of ten thousand connections are too many descriptors for one.
-const idlersEnv = "HEADRACE_TEST_IDLERS"
-
-// startIdlers has another process open n connections, each with one echo, and
-// returns when all are open.
+// startIdlers has another process open n connections and hold them, each with one
+// echo, and returns when all are open.
 func startIdlers(t *testing.T, srv *Server, n int) (hangUp func()) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
 	scheme := "ws"
 	if srv.cfg.TLS != nil {
 		scheme = "wss"
@@ -267,33 +221,16 @@ func startIdlers(t *testing.T, srv *Server, n int) (hangUp func()) {
 	if ep := srv.endpoints["/echo"]; ep.Compression != nil {
 		scheme = "ws+deflate"
 	}
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %d", idlersEnv, scheme, srv.Addr(), n))
-	cmd.Stderr = os.Stderr
-	stdin, err1 := cmd.StdinPipe()
-	stdout, err2 := cmd.StdoutPipe()
-	if err1 != nil || err2 != nil {
-		t.Fatal(err1, err2)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	hangUp = func() {
-		_ = stdin.Close()
-		_ = cmd.Wait()
-	}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil || strings.TrimSpace(line) != "open" {
-		hangUp()
-		t.Fatalf("the other process said %q: %v", line, err)
-	}
-	return hangUp
+	p := startProcess(t, "idlers", fmt.Sprint(scheme, " ", srv.Addr(), " ", n))
+	p.expect(t, "open")
+	return func() { _ = p.end() }
 }
 
 // runIdlers is the other process. It ends when its standard input does.
-func runIdlers(spec string) int {
+func runIdlers(args string) error {
 	var scheme, addr string
 	var n int
-	_, _ = fmt.Sscan(spec, &scheme, &addr, &n)
+	_, _ = fmt.Sscan(args, &scheme, &addr, &n)
 	conns := make([]*testClient, 0, n)
 	for range n {
 		var c *testClient
@@ -310,8 +247,7 @@ func runIdlers(spec string) int {
 			err = c.echo(codec.OpText, "hello")
 		}
 		if err != nil {
-			fmt.Fprintln(os.Stderr, "idlers:", err)
-			return 1
+			return err
 		}
 		c.r = nil
 		conns = append(conns, c)
@@ -321,7 +257,7 @@ func runIdlers(spec string) int {
 	for _, c := range conns {
 		_ = c.Close()
 	}
-	return 0
+	return nil
 }
 
 // dialIdleDeflate connects with compression, and has a message echoed that is longer

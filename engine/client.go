@@ -128,8 +128,6 @@ func (l *loop) openGranted(c *Conn, g *granted) error {
 		c.extra().deflate = g.deflate
 	}
 	c.open(g.id)
-	if c.listens() && len(g.behind) > 0 {
-		c.decode(g.behind)
-	}
+	c.hearBehind(g.behind)
 	return nil
 }

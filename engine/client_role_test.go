@@ -286,7 +286,7 @@ func TestClientRefusesWhatAServerMustNotSend(t *testing.T) {
 		"5.2/reserved": {0xC1, 1, 'x'},
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr, told := rogueServer(t, frame)
+			addr, told := rogueServer(t, frame, false)
 			ends := make(chan CloseInfo, 1)
 			mustDial(t, startClient(t, ClientConfig{}), "ws://"+addr, DialOptions{Endpoint: Endpoint{
 				Handler: HandlerFuncs{Close: func(_ *Conn, i CloseInfo) { ends <- i }},
@@ -301,9 +301,9 @@ func TestClientRefusesWhatAServerMustNotSend(t *testing.T) {
 	}
 }
 
-// rogueServer grants one handshake, sends a frame, and tells with which code the
-// client closes.
-func rogueServer(t *testing.T, frame []byte) (addr string, told <-chan CloseCode) {
+// rogueServer grants one handshake, sends frames, once or until nobody takes them any
+// more, and tells with which code the client closes.
+func rogueServer(t *testing.T, frames []byte, again bool) (addr string, told <-chan CloseCode) {
 	t.Helper()
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -325,8 +325,15 @@ func rogueServer(t *testing.T, frame []byte) (addr string, told <-chan CloseCode
 			return
 		}
 		fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n%s",
-			acceptKey(request.Header.Get("Sec-WebSocket-Key")), frame)
-		h, err := ws.ReadHeader(r)
+			acceptKey(request.Header.Get("Sec-WebSocket-Key")), frames)
+		if again {
+			go func() {
+				for err := error(nil); err == nil; {
+					_, err = conn.Write(frames)
+				}
+			}()
+		}
+		h, err := readFirstClose(r)
 		if err != nil || !h.Masked || h.Length > 125 {
 			t.Errorf("the client's frame: %+v, %v", h, err)
 			return
@@ -341,6 +348,19 @@ func rogueServer(t *testing.T, frame []byte) (addr string, told <-chan CloseCode
 		codes <- code
 	}()
 	return ln.Addr().String(), codes
+}
+
+// readFirstClose reads frames up to the header of a Close frame.
+func readFirstClose(r io.Reader) (ws.Header, error) {
+	for {
+		h, err := ws.ReadHeader(r)
+		if err != nil || h.OpCode == ws.OpClose {
+			return h, err
+		}
+		if _, err := io.CopyN(io.Discard, r, h.Length); err != nil { // pongs
+			return h, err
+		}
+	}
 }
 
 // Messages between a Client and a Server cost no allocation on either side.

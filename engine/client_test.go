@@ -59,8 +59,10 @@ func (c *testClient) send(op codec.Opcode, p []byte) error {
 }
 
 // recv reads one frame.
-func (c *testClient) recv() (codec.Opcode, []byte, error) {
-	_ = c.SetReadDeadline(time.Now().Add(patience))
+func (c *testClient) recv() (codec.Opcode, []byte, error) { return c.recvWithin(patience) }
+
+func (c *testClient) recvWithin(most time.Duration) (codec.Opcode, []byte, error) {
+	_ = c.SetReadDeadline(time.Now().Add(most))
 	h, err := ws.ReadHeader(c.r)
 	if err != nil {
 		return 0, nil, err

@@ -3,13 +3,10 @@ package engine
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -51,9 +48,9 @@ func TestStalledReadersInACrowd(t *testing.T) {
 		s.Handle("/x", Endpoint{Handler: h, MaxMessage: 16 << 10, MaxQueue: maxQueue, WhenFull: DropOldest})
 	})
 	crowd := startCrowd(t, srv, n, stalled)
-	defer crowd.end()
 	before := heapInUse()
-	crowd.say(t, "flood", "flooding")
+	crowd.say(t, "flood")
+	crowd.expect(t, "flooding")
 	deadline := time.Now().Add(patience)
 	for flooders.Load() < stalled && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
@@ -64,7 +61,8 @@ func TestStalledReadersInACrowd(t *testing.T) {
 	stop := make(chan struct{})
 	defer close(stop)
 	go feedStalled(srv, stop)
-	crowd.say(t, "echo", "echoed") // everyone else, each checked
+	crowd.say(t, "echo") // everyone else, each checked
+	crowd.expect(t, "echoed")
 	used := heapInUse() - before
 	t.Logf("%d connections, %d of them stalled: %d KiB of heap for each stalled one, at most %d KiB queued", n, stalled, used/stalled>>10, most.Load()>>10)
 	if used > stalled*perStalled {
@@ -100,65 +98,30 @@ func feedStalled(srv *Server, stop <-chan struct{}) {
 	}
 }
 
-// crowd is another process with many connections. It does what it is told.
-type crowd struct {
-	cmd *exec.Cmd
-	in  interface{ Close() error }
-	w   *bufio.Writer
-	r   *bufio.Reader
-}
+const floodSize = 4 << 10
 
-const (
-	crowdEnv  = "HEADRACE_TEST_CROWD"
-	floodSize = 4 << 10
-)
-
-func startCrowd(t *testing.T, srv *Server, n, stalled int) *crowd {
+// startCrowd has another process open n connections, of which some will stall.
+func startCrowd(t *testing.T, srv *Server, n, stalled int) *process {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %d", crowdEnv, srv.Addr(), n, stalled))
-	cmd.Stderr = os.Stderr
-	stdin, err1 := cmd.StdinPipe()
-	stdout, err2 := cmd.StdoutPipe()
-	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
-		t.Fatal(err)
-	}
-	c := &crowd{cmd: cmd, in: stdin, w: bufio.NewWriter(stdin), r: bufio.NewReader(stdout)}
-	c.expect(t, "open")
-	return c
-}
-
-func (c *crowd) say(t *testing.T, word, answer string) {
-	t.Helper()
-	fmt.Fprintln(c.w, word)
-	_ = c.w.Flush()
-	c.expect(t, answer)
-}
-
-func (c *crowd) expect(t *testing.T, answer string) {
-	t.Helper()
-	if line, err := c.r.ReadString('\n'); strings.TrimSpace(line) != answer {
-		c.end()
-		t.Fatalf("the crowd said %q (%v), want %q", line, err, answer)
-	}
-}
-
-func (c *crowd) end() {
-	_ = c.in.Close()
-	_ = c.cmd.Wait()
+	p := startProcess(t, "crowd", fmt.Sprint(srv.Addr(), " ", n, " ", stalled))
+	p.expect(t, "open")
+	return p
 }
 
 // runCrowd is the other process. It ends when its standard input does.
-func runCrowd(spec string) int {
+func runCrowd(args string) error {
 	var addr string
 	var n, stalled int
-	_, _ = fmt.Sscan(spec, &addr, &n, &stalled)
+	_, _ = fmt.Sscan(args, &addr, &n, &stalled)
 	var conns []*testClient
 	for i := range n {
-		c, err := dialSmall(addr, i < stalled)
+		buffer := 0
+		if i < stalled {
+			buffer = 8 << 10
+		}
+		c, err := dialSmall(addr, "/x", buffer)
 		if err != nil {
-			fmt.Fprintln(os.Stderr, "crowd:", err)
-			return 1
+			return err
 		}
 		conns = append(conns, c)
 	}
@@ -176,8 +139,7 @@ func runCrowd(spec string) int {
 				c := conns[stalled+i]
 				c.r = bufio.NewReader(c.Conn)
 				if err := c.echo(codec.OpText, fmt.Sprint("from ", i)); err != nil {
-					fmt.Println("connection", i, err)
-					return 1
+					return fmt.Errorf("connection %d: %w", i, err)
 				}
 				c.r = nil
 			}
@@ -185,21 +147,21 @@ func runCrowd(spec string) int {
 		}
 	}
 	runtime.KeepAlive(conns)
-	return 0
+	return nil
 }
 
-// dialSmall connects, with small buffers in the kernel for those that will stall.
-func dialSmall(addr string, small bool) (*testClient, error) {
+// dialSmall connects, with small buffers in the kernel unless buffer is 0.
+func dialSmall(addr, path string, buffer int) (*testClient, error) {
 	d := net.Dialer{Timeout: patience}
-	if small {
+	if buffer > 0 {
 		d.Control = func(_, _ string, raw syscall.RawConn) error {
 			return raw.Control(func(fd uintptr) {
-				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<10)
+				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
 				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 32<<10)
 			})
 		}
 	}
-	conn, _, _, err := ws.Dialer{NetDial: d.DialContext}.Dial(context.Background(), "ws://"+addr+"/x")
+	conn, _, _, err := ws.Dialer{NetDial: d.DialContext}.Dial(context.Background(), "ws://"+addr+path)
 	return &testClient{Conn: conn}, err
 }
 

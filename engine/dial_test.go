@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -160,43 +159,6 @@ func TestDialFromAnAddress(t *testing.T) {
 	})
 	if from := next(t, remote); !strings.HasPrefix(from, "127.0.0.9:") {
 		t.Errorf("the server sees %s", from)
-	}
-}
-
-func TestManyOutgoingConnections(t *testing.T) {
-	const conns = 1500
-	if descriptorLimit() < 3*conns {
-		t.Skipf("RLIMIT_NOFILE is %d", descriptorLimit())
-	}
-	srv := startServer(t, Config{Loops: 1}, serveEcho)
-	var echoes atomic.Int64
-	done := make(chan struct{})
-	h := HandlerFuncs{Message: func(_ *Conn, _ Op, p []byte) {
-		if string(p) == "hello" && echoes.Add(1) == conns {
-			close(done)
-		}
-	}}
-	client := startClient(t, ClientConfig{Loops: 1})
-	d, err := client.Dialer(fmt.Sprintf("ws://%s/echo", srv.Addr()), DialOptions{Endpoint: Endpoint{Handler: h}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := runtime.NumGoroutine()
-	all := make([]*Conn, conns)
-	for i := range all {
-		if all[i], err = d.Dial(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	waitFor(t, "the end of what dialling needs", func() bool { return runtime.NumGoroutine() <= before+3 }) // the timers of both
-	for _, c := range all {
-		if err := c.Send(Text, []byte("hello")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	next(t, done)
-	if n := client.Connections(); n != conns {
-		t.Errorf("%d connections, want %d", n, conns)
 	}
 }
 

@@ -127,9 +127,10 @@
 // # HTTP, and other servers
 //
 // Server.HandleHTTP serves what is no WebSocket request on the same port, plain or
-// TLS, by way of net/http: the descriptor moves there with the bytes already read.
-// Server.Upgrade is the other way: it takes the connection of a WebSocket request
-// over from any net/http server or router, onto the loops.
+// TLS, by way of net/http: the descriptor moves there with the bytes already read, and
+// comes back with a handshake for an endpoint, such as a proxy sends on a connection
+// that it has kept. Server.Upgrade takes the connection of a WebSocket request over
+// from any net/http server or router, onto the loops.
 //
 // # Outgoing connections
 //

@@ -18,7 +18,7 @@ import (
 
 // httpSide serves the requests that are no WebSocket handshakes with net/http,
 // on the same port: the descriptor moves there with the bytes already read. It
-// never comes back.
+// comes back with a handshake that follows on the same connection, see front.
 type httpSide struct {
 	server *http.Server
 	queue  chan net.Conn
@@ -54,7 +54,7 @@ func newHTTPSide(s *Server, handler http.Handler) *httpSide {
 		quit:  make(chan struct{}),
 		moved: make(map[*movedConn]struct{}),
 		server: &http.Server{
-			Handler:           withTLS(handler),
+			Handler:           s.front(handler),
 			ConnContext:       movedContext,
 			ReadHeaderTimeout: s.cfg.HandshakeTimeout,
 			IdleTimeout:       httpIdleTimeout,
@@ -81,9 +81,13 @@ func (h *httpSide) take(c *Conn, head, behind []byte) error {
 		Conn: conn, side: h, server: c.loop.server, tls: secured, remote: c.remote,
 		first: append(append([]byte(nil), head...), behind...),
 	}
+	if x := c.more.Load(); x != nil {
+		moved.nameless = x.nameless
+	}
 	if c.flags&flagCounted != 0 {
 		moved.client = c.Client()
 	}
+	c.flags &^= flagPlace | flagCounted // what they stand for is moved's from here on
 	h.add(moved)
 	h.queue <- moved // it has room
 	select {
@@ -94,14 +98,10 @@ func (h *httpSide) take(c *Conn, head, behind []byte) error {
 	}
 }
 
-// add counts a connection that net/http has from now on. Its place is a second
-// one until c gives its own back.
+// add counts a connection that net/http has from now on. Its place is the one that it
+// had before.
 func (h *httpSide) add(m *movedConn) {
 	m.server.open.Add(1)
-	m.server.places.Add(1)
-	if m.client.IsValid() {
-		m.server.clients.add(m.client)
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.moved[m] = struct{}{}
@@ -191,6 +191,8 @@ type movedConn struct {
 	client netip.Addr           // whose connections it counts among; not valid: nobody's
 	first  []byte
 	once   sync.Once
+
+	nameless bool // as extras.nameless
 }
 
 // Read implements net.Conn.
@@ -205,9 +207,12 @@ func (m *movedConn) Read(p []byte) (int, error) {
 
 // Close implements net.Conn.
 func (m *movedConn) Close() error {
-	m.once.Do(func() { m.side.remove(m) })
+	m.leave()
 	return m.Conn.Close()
 }
+
+// leave counts the connection out, once.
+func (m *movedConn) leave() { m.once.Do(func() { m.side.remove(m) }) }
 
 // RemoteAddr implements net.Conn.
 func (m *movedConn) RemoteAddr() net.Addr { return m.remote }
@@ -228,11 +233,19 @@ func movedContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, movedKey{}, c)
 }
 
-// withTLS sets Request.TLS, which net/http does for its own TLS only.
-func withTLS(next http.Handler) http.Handler {
+// front is what net/http calls. It sets Request.TLS, which net/http does for its own
+// TLS only, and gives the loops the handshakes for our endpoints: those that follow
+// other requests, on a connection that a proxy has kept.
+func (s *Server) front(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if moved, ok := r.Context().Value(movedKey{}).(*movedConn); ok {
 			r.TLS = moved.tls
+		}
+		if path := r.URL.Path; s.endpoints[path] != nil && hasTokenIn(r.Header.Values("Upgrade"), "websocket") {
+			if err := s.Upgrade(w, r, path, nil); err != nil {
+				s.cfg.Logger.Debug("a handshake did not come back from net/http", "err", err)
+			}
+			return
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -9,17 +9,11 @@ import (
 	"time"
 )
 
-// TestMain plays the other roles that tests start this binary in, and fails the
+// TestMain plays the role that a test has started this binary in, if any, and fails the
 // run when a test has left goroutines behind.
 func TestMain(m *testing.M) {
-	if addr := os.Getenv(idlersEnv); addr != "" {
-		os.Exit(runIdlers(addr))
-	}
-	if spec := os.Getenv(crowdEnv); spec != "" {
-		os.Exit(runCrowd(spec))
-	}
-	if os.Getenv(starvedEnv) != "" {
-		os.Exit(runStarved())
+	if played, code := playRole(); played {
+		os.Exit(code)
 	}
 	poisonMessages = true
 	code := m.Run()

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"errors"
-	"io"
 	"net"
 	"slices"
 	"strings"
@@ -336,7 +335,7 @@ func TestResetInAPauseOnARealSocket(t *testing.T) {
 	}
 	_ = c.Conn.Close()
 	info := next(t, r.closed)
-	if info.Code != codec.CloseAbnormal || !errors.Is(info.Err, syscall.ECONNRESET) && !errors.Is(info.Err, io.ErrUnexpectedEOF) {
+	if info.Code != codec.CloseAbnormal || !errors.Is(info.Err, syscall.ECONNRESET) {
 		t.Errorf("it ended with %+v", info)
 	}
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"errors"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -217,37 +216,12 @@ func TestPausesAreCredited(t *testing.T) {
 // The limits cost a message no allocation, and an idle connection nothing, even one
 // that pings now and then.
 func TestRatesAllocateNothing(t *testing.T) {
-	if raceDetector {
-		t.Skip("the race detector allocates")
-	}
 	srv, _ := rateServer(t, Endpoint{MaxMessageRate: 1e6, MaxByteRate: 1e9, MaxControlRate: 1e6}, noMessage)
 	c := connect(t, srv, "/echo")
 	frames := codec.AppendMaskedFrame(nil, codec.OpText, [4]byte{1, 2, 3, 4}, []byte("message"))
 	frames = codec.AppendMaskedFrame(frames, codec.OpPing, [4]byte{1, 2, 3, 4}, []byte("p"))
 	answer := make([]byte, 3)
-	turn := func() {
-		if _, err := c.Write(frames); err != nil {
-			t.Fatal(err)
-		}
-		for got := 0; got < len(answer); {
-			n, err := c.r.Read(answer[got:])
-			if err != nil {
-				t.Fatal(err)
-			}
-			got += n
-		}
-	}
-	for range 100 {
-		turn()
-	}
-	const turns = 2000
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range turns {
-		turn()
-	}
-	runtime.ReadMemStats(&after)
-	if per := float64(after.Mallocs-before.Mallocs) / turns; per > 0.05 {
+	if per, _ := allocations(t, 2000, func() { c.exchange(t, frames, answer) }); per > 0.05 {
 		t.Errorf("%.3f allocations per message and ping, want 0", per)
 	}
 }

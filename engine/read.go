@@ -32,6 +32,16 @@ func (c *Conn) arrived(p []byte) {
 	}
 }
 
+// hearBehind handles what an adopted connection's stream has brought before it came
+// here, behind the other side's handshake.
+func (c *Conn) hearBehind(p []byte) {
+	c.loop.stats.received.Bytes += uint64(len(p))
+	if c.listens() && len(p) > 0 && c.paysBytes(len(p)) {
+		c.flags |= flagHeard
+		c.decode(p)
+	}
+}
+
 // listens says whether frames of the peer still matter.
 func (c *Conn) listens() bool { return c.phase == phaseOpen || c.phase == phaseClosing }
 

@@ -5,11 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
 	"os"
-	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,9 +21,6 @@ import (
 	"github.com/headrace/headrace/codec"
 )
 
-// starvedEnv makes this test binary a server with very few descriptors.
-const starvedEnv = "HEADRACE_TEST_STARVED"
-
 // TestOutOfDescriptors runs a server whose process has no descriptors left, and
 // looks whether it lives and serves those who waited once some are free again.
 //
@@ -31,11 +29,7 @@ const starvedEnv = "HEADRACE_TEST_STARVED"
 func TestOutOfDescriptors(t *testing.T) {
 	for _, port := range []string{"own", "shared"} {
 		t.Run(port+" port", func(t *testing.T) {
-			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), starvedEnv+"="+port)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
+			runStarving(t, port)
 		})
 	}
 }
@@ -47,20 +41,7 @@ func TestFloodDoesNotMakeTheServerDeaf(t *testing.T) {
 	if n := descriptorLimit(); n < 6000 {
 		t.Skipf("RLIMIT_NOFILE is %d: too few descriptors for a flood", n)
 	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), starvedEnv+"=flood")
-	stdin, err1 := cmd.StdinPipe()
-	stdout, err2 := cmd.StdoutPipe()
-	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
-		t.Fatal(err)
-	}
-	defer cmd.Wait()    //nolint:errcheck // it ends with its input
-	defer stdin.Close() //nolint:errcheck // that is the signal
-	addr, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr = strings.TrimSpace(addr)
+	addr := startProcess(t, "starved", "flood").line(t)
 	var flood []int
 	for range 5000 { // more than the kernel's queue of connections, 4096
 		fd, err := connectRaw(addr, unix.SOCK_NONBLOCK)
@@ -99,26 +80,32 @@ func serveFlooded() error {
 		return err
 	}
 	serveEcho(srv)
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		<-srv.Ready()
-		fmt.Println(srv.Addr())
-		_, _ = os.Stdin.Read(make([]byte, 1))
-		cancel()
-	}()
-	return srv.Run(ctx)
+	return srv.Run(sayAndWait(srv))
 }
 
-func runStarved() int {
-	scenario := serveFlooded
-	if port := os.Getenv(starvedEnv); port != "flood" {
-		scenario = func() error { return starve(port == "shared") }
+// runStarving has another process, with few descriptors, go through a scenario.
+func runStarving(t *testing.T, scenario string) {
+	t.Helper()
+	if said, err := io.ReadAll(startProcess(t, "starved", scenario).out); err != nil || string(said) != "survived\n" {
+		t.Errorf("%v\n%s", err, said)
 	}
-	if err := scenario(); err != nil {
-		fmt.Println(err)
-		return 1
+}
+
+// runStarved is the other process.
+func runStarved(scenario string) error {
+	var err error
+	switch role, addr, _ := strings.Cut(scenario, " "); role {
+	case "flood":
+		return serveFlooded()
+	case "client":
+		err = starveClient(addr)
+	default:
+		err = starve(role == "shared")
 	}
-	return 0
+	if err == nil {
+		fmt.Println("survived")
+	}
+	return err
 }
 
 // starve runs the scenario in a process of its own. Client and server share the
@@ -126,7 +113,7 @@ func runStarved() int {
 func starve(shared bool) error {
 	cfg := Config{
 		Addr: "127.0.0.1:0", Loops: 1, MaxConns: 1 << 20, ReusePort: shared,
-		Logger: slog.New(slog.NewTextHandler(os.Stdout, nil)),
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -135,14 +122,17 @@ func starve(shared bool) error {
 	if err != nil {
 		return err
 	}
+	servers := []*Server{srv}
 	if shared {
 		cfg.Loops = 2 // loops that would accept for themselves
 		cfg.Addr = srv.Addr().String()
-		if _, err := serveStarved(ctx, cfg, served); err != nil {
+		other, err := serveStarved(ctx, cfg, served)
+		if err != nil {
 			return err
 		}
+		servers = append(servers, other)
 	}
-	if err := starveWhileRunning(srv); err != nil {
+	if err := starveWhileRunning(servers); err != nil {
 		return err
 	}
 	cancel()
@@ -168,12 +158,13 @@ func serveStarved(ctx context.Context, cfg Config, served chan<- error) (*Server
 	}
 }
 
-func starveWhileRunning(srv *Server) error {
-	addr := srv.Addr().String()
+func starveWhileRunning(servers []*Server) error {
+	addr := servers[0].Addr().String()
 	first, err := dial(addr, "/echo")
 	if err != nil {
 		return err
 	}
+	defer first.Close() //nolint:errcheck // the server waits for it at its end
 	// Dial first, take every descriptor that is left, and only then speak.
 	files, waiting, err := exhaust(addr)
 	if err != nil {
@@ -181,6 +172,9 @@ func starveWhileRunning(srv *Server) error {
 	}
 	if err := first.echo(codec.OpText, "during"); err != nil {
 		return fmt.Errorf("an open connection while descriptors lack: %w", err)
+	}
+	if err := fillQueue(servers, first); err != nil {
+		return fmt.Errorf("an open connection that reads slowly while descriptors lack: %w", err)
 	}
 	time.Sleep(3 * time.Second / 2) // let accept fail for a while: the server must not end, nor spin
 	if err := first.echo(codec.OpText, "still"); err != nil {
@@ -198,7 +192,38 @@ func starveWhileRunning(srv *Server) error {
 	if err != nil {
 		return fmt.Errorf("a new connection afterwards: %w", err)
 	}
+	defer last.Close() //nolint:errcheck // as above
 	return last.echo(codec.OpText, "after")
+}
+
+// fillQueue sends messages and reads nothing until answers wait in the server that has
+// got them, and then reads them.
+func fillQueue(servers []*Server, c *testClient) error {
+	const messages, size = 40, 1 << 20 // more than the buffers of two sockets hold
+	sent := make(chan error, 1)
+	go func() {
+		for range messages {
+			if err := c.send(codec.OpBinary, make([]byte, size)); err != nil {
+				sent <- err
+				return
+			}
+		}
+		sent <- nil
+	}()
+	waits := func(s *Server) bool { return s.Stats().QueueBytes > 0 }
+	for !slices.ContainsFunc(servers, waits) {
+		select {
+		case err := <-sent:
+			return fmt.Errorf("nothing waits, though all was sent: %w", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	for i := range messages {
+		if _, p, err := c.recv(); err != nil || len(p) != size {
+			return fmt.Errorf("answer %d has %d bytes, %w", i, len(p), err)
+		}
+	}
+	return <-sent
 }
 
 // exhaust takes all descriptors of the process, with some connections among

@@ -45,7 +45,8 @@ type Traffic struct {
 	Messages uint64
 	// Bytes are what the sockets have given or taken, handshakes and frame headers
 	// included, compressed where that was agreed on, and before TLS. What net/http
-	// serves is not among them, but for the first bytes of a request.
+	// serves is not among them, but for the first bytes of a request; nor are the
+	// requests of Server.Upgrade, and the handshakes of Dialer.Dial.
 	Bytes uint64
 }
 

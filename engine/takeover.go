@@ -29,7 +29,7 @@ func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request, path string, us
 	switch {
 	case ep == nil:
 		return answerPlainly(w, http.StatusInternalServerError, fmt.Errorf("engine: upgrade: there is no endpoint %q", path))
-	case r.ProtoMajor != 1 || !hasTokenIn(r.Header.Values("Upgrade"), "websocket"):
+	case r.ProtoMajor != 1 || r.ProtoMinor < 1 || !hasTokenIn(r.Header.Values("Upgrade"), "websocket"):
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Sec-WebSocket-Version", "13")
 		return answerPlainly(w, http.StatusUpgradeRequired, errNoUpgrade)
@@ -79,27 +79,29 @@ type taken struct {
 	endpoint     *endpoint
 	user         any
 	head, behind []byte
+	from         *movedConn // what it was before; nil: another server's
 }
 
 // takeOver moves a hijacked connection onto a loop. Only when it returns nil does it
 // take ownership of conn.
 func (s *Server) takeOver(conn net.Conn, t *taken) error {
 	moved, ours := conn.(*movedConn)
-	if ours {
-		conn = moved.Conn
-	}
 	if !ours && !canMove(conn) {
 		return errForeignTLS
 	}
-	err := s.backend.Adopt(conn, func(h wire.Handler, sock wire.Socket, remote net.Addr) (wire.Owner, func()) {
+	if ours {
+		t.from, conn = moved, moved.Conn
+		t.behind, moved.first = append(t.behind, moved.first...), nil // more than net/http's buffer holds
+		defer moved.leave()                                           // if the loop hasn't seen to it
+	}
+	return s.backend.Adopt(conn, func(h wire.Handler, sock wire.Socket, remote net.Addr) (wire.Owner, func()) {
 		l := h.(*loop)
+		if ours {
+			remote = moved.remote
+		}
 		c := l.newConn(sock, remote)
 		return (*owner)(c), func() { l.openTaken(c, t) }
 	})
-	if ours {
-		moved.once.Do(func() { moved.side.remove(moved) })
-	}
-	return err
 }
 
 // canMove says whether a connection is a socket itself.
@@ -115,6 +117,12 @@ func canMove(conn net.Conn) bool {
 func (l *loop) openTaken(c *Conn, t *taken) {
 	l.enter()
 	defer l.leave(c)
+	if from := t.from; from != nil {
+		from.leave() // or it would count twice
+		if from.nameless {
+			c.extra().nameless = true
+		}
+	}
 	if bad := c.letIn(adopted); bad != nil {
 		c.refuse(bad)
 		return
@@ -138,6 +146,9 @@ func writeDown(r *http.Request) []byte {
 		for _, v := range values {
 			b = appendField(b, name, v)
 		}
+	}
+	for _, coding := range r.TransferEncoding { // net/http takes them out of the header
+		b = appendField(b, "Transfer-Encoding", coding)
 	}
 	return append(b, "\r\n"...)
 }

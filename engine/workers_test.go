@@ -310,9 +310,6 @@ func TestWorkersOutOfRange(t *testing.T) {
 // A message costs no allocation on its way to a worker. Its answer costs the two
 // of gnet that waking a sleeping loop takes, as every Send does.
 func TestWorkersAllocateNothing(t *testing.T) {
-	if raceDetector {
-		t.Skip("the race detector allocates")
-	}
 	heard := make(chan struct{})
 	srv := startServer(t, Config{Loops: 1}, func(s *Server) {
 		s.poison = false // with it buffers have no pool
@@ -326,17 +323,7 @@ func TestWorkersAllocateNothing(t *testing.T) {
 		}
 		<-heard
 	}
-	for range 200 {
-		turn()
-	}
-	const messages = 5000
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range messages {
-		turn()
-	}
-	runtime.ReadMemStats(&after)
-	if per := float64(after.Mallocs-before.Mallocs) / messages; per > 0.05 {
+	if per, _ := allocations(t, 5000, turn); per > 0.05 {
 		t.Errorf("%.3f allocations per message, want 0", per)
 	}
 }

@@ -28,7 +28,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := serve(ctx, *addr, func(string) {}); err != nil {
+	if err := serve(ctx, *addr, func(addr string) { fmt.Printf("http://%s/\n", addr) }); err != nil {
 		log.Fatal(err)
 	}
 }

@@ -29,10 +29,7 @@ func (b *Backend) serveClient() error {
 	b.once.Do(func() { close(b.booted) })
 	b.ready(nil)
 	<-b.quit
-	err = client.Stop()
-	b.watcher.stop()
-	b.ticker.stop()
-	return err
+	return client.Stop()
 }
 
 func (b *Backend) stopClient() {
@@ -48,13 +45,11 @@ func (b *Backend) stopClient() {
 // Adopt implements wire.Backend. gnet duplicates the descriptor and closes conn.
 func (b *Backend) Adopt(conn net.Conn, opened wire.Adopted) error {
 	<-b.booted
-	b.mu.RLock()
-	stopped := b.stopped
-	b.mu.RUnlock()
-	if stopped {
+	if !b.beginAdoption() {
 		_ = conn.Close()
 		return net.ErrClosed
 	}
+	defer b.adoptions.Done()
 	if b.client != nil {
 		_, err := b.client.EnrollContext(conn, opened)
 		return err
@@ -66,6 +61,26 @@ func (b *Backend) Adopt(conn net.Conn, opened wire.Adopted) error {
 		return err
 	}
 	return (<-enrolled).Err
+}
+
+// beginAdoption says whether a connection may move onto a loop.
+func (b *Backend) beginAdoption() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ending || b.stopped {
+		return false
+	}
+	b.adoptions.Add(1)
+	return true
+}
+
+// endAdoptions lets those under way come to their end: gnet waits for ever for a loop
+// that has ended to take a connection.
+func (b *Backend) endAdoptions() {
+	b.mu.Lock()
+	b.ending = true
+	b.mu.Unlock()
+	settle(&b.adoptions)
 }
 
 // meetLoops makes every loop known, which happens with its first connection: gnet

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/headrace/headrace/engine/internal/wire"
 )
@@ -54,8 +55,11 @@ type Backend struct {
 	booted  chan struct{}
 	bootErr error // valid once booted is closed
 
+	adoptions sync.WaitGroup // those under way; see endAdoptions
+
 	mu      sync.RWMutex
 	loops   map[gnet.EventLoop]*loop
+	ending  bool // nothing is adopted any more
 	stopped bool
 }
 
@@ -77,6 +81,11 @@ func New(opts Options) *Backend {
 func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]net.Addr)) error {
 	defer b.once.Do(func() { close(b.booted) }) // also when nothing could be bound
 	b.newHandler, b.ready = newHandler, ready
+	if err := b.watcher.start(); err != nil {
+		return err
+	}
+	defer b.watcher.stop()
+	defer b.ticker.stop()
 	if len(b.opts.Listeners) == 0 {
 		return b.serveClient()
 	}
@@ -91,8 +100,6 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 		gnet.WithTCPNoDelay(gnet.TCPNoDelay),
 		gnet.WithLogger(gnetLogger{b.opts.Logger}),
 	)
-	b.watcher.stop()
-	b.ticker.stop()
 	for _, at := range b.bound {
 		at.rescue.stop()
 	}
@@ -106,6 +113,7 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 // for that.
 func (b *Backend) Stop() {
 	<-b.booted
+	b.endAdoptions()
 	if b.client != nil {
 		b.stopClient()
 		return
@@ -138,11 +146,17 @@ func (b *Backend) settleAccepted() {
 			passed.Done()
 		}
 	}
+	settle(&passed)
+}
+
+// settle waits for what the loops do soon, unless one is stuck in a callback: then its
+// end will come later.
+func settle(soon *sync.WaitGroup) {
 	done := make(chan struct{})
-	go func() { passed.Wait(); close(done) }()
+	go func() { soon.Wait(); close(done) }()
 	select {
 	case <-done:
-	case <-time.After(acceptSettleMost): // a loop is stuck in a callback; its end will come later
+	case <-time.After(acceptSettleMost):
 	}
 }
 
@@ -215,12 +229,27 @@ func (b *Backend) OnTraffic(c gnet.Conn) gnet.Action {
 func (b *Backend) OnClose(c gnet.Conn, err error) gnet.Action {
 	if owner, ok := c.Context().(wire.Owner); ok {
 		b.watcher.forget(int32(c.Fd()))
-		if errors.Is(err, io.EOF) {
-			err = io.EOF // without gnet's wrapping, so that it compares
-		}
-		owner.Closed(err)
+		owner.Closed(whyClosed(int32(c.Fd()), err))
 	}
 	return gnet.None
+}
+
+// whyClosed gives the error of a connection that gnet closes. Where epoll tells of an
+// error and of nothing to read, as it does of a reset while reading is paused, or in
+// the moment in which the kernel is about to note one, gnet doesn't read: it says
+// io.EOF, and the error is still at the socket.
+func whyClosed(fd int32, err error) error {
+	switch {
+	case err == io.EOF: //nolint:errorlint // gnet's own word; that of a read is wrapped
+		if errno, failed := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR); failed == nil && errno != 0 {
+			return unix.Errno(errno)
+		}
+		return err
+	case errors.Is(err, io.EOF):
+		return io.EOF // without gnet's wrapping, so that it compares
+	default:
+		return err
+	}
 }
 
 // loopOf finds the loop of a gnet event loop, and makes it at its first

@@ -15,9 +15,10 @@ import (
 )
 
 // watcher tells when a socket takes bytes again. It is a second epoll set of
-// one-shot EPOLLOUT watches, with one goroutine that waits on it; both are made
-// when the first socket is full. A set of its own is needed because gnet acts
-// on EPOLLOUT itself and has no callback for it.
+// one-shot EPOLLOUT watches, with one goroutine that waits on it. A set of its own is
+// needed because gnet acts on EPOLLOUT itself and has no callback for it. It is made
+// before anybody connects: when the first socket is full there may be no descriptors
+// left.
 type watcher struct {
 	logger *slog.Logger
 
@@ -26,7 +27,6 @@ type watcher struct {
 	epfd    int
 	wakefd  int // an eventfd in the set; a write to it ends the goroutine
 	running bool
-	stopped bool
 	done    chan struct{}
 }
 
@@ -42,8 +42,8 @@ type watch struct {
 func (w *watcher) watch(fd int32, l *loop, owner wire.Owner) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.start(); err != nil {
-		return err
+	if !w.running {
+		return net.ErrClosed
 	}
 	op := unix.EPOLL_CTL_ADD
 	if w.watches[fd].known {
@@ -67,14 +67,10 @@ func (w *watcher) forget(fd int32) {
 	}
 }
 
-// start makes the set and its goroutine. The caller holds mu.
+// start makes the set and its goroutine.
 func (w *watcher) start() error {
-	if w.stopped {
-		return net.ErrClosed
-	}
-	if w.running {
-		return nil
-	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return os.NewSyscallError("epoll_create1", err)
@@ -99,7 +95,6 @@ func (w *watcher) start() error {
 // stop ends the goroutine and closes the set.
 func (w *watcher) stop() {
 	w.mu.Lock()
-	w.stopped = true
 	running := w.running
 	w.running = false
 	clear(w.watches)

@@ -112,7 +112,7 @@ func (s *Socket) read() {
 		s.planRead()
 	case s.broken != nil && s.sim().rng.IntN(4) > 0:
 		s.end(os.NewSyscallError("read", syscall.ECONNRESET))
-	default: // also gnet's word for a hang-up that it hears of before it reads
+	default: // also when a write has taken the error from the socket
 		s.end(io.EOF)
 	}
 }
