@@ -16,7 +16,7 @@ func TestREADMEShowsExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	var examples strings.Builder
-	files, _ := filepath.Glob("example*_test.go")
+	files, _ := filepath.Glob("../*/example*_test.go")
 	for _, name := range files {
 		source, err := os.ReadFile(name)
 		if err != nil {
