@@ -75,6 +75,32 @@ func (h *Hub) Publish(topic, key string, payload []byte) (Position, error) {
 	return h.publish(Publication{Topic: topic, Key: key, Payload: payload})
 }
 
+// PublishAll publishes messages that belong together, in order: each loop is called when
+// all have their places, so that a subscriber gets them in one write, or in a few where
+// they are many. Positions are not looked at. It does not retain payloads.
+//
+// It stops at the first message that Publish refuses, and says how many were published.
+func (h *Hub) PublishAll(messages []Publication) (published int, err error) {
+	var held []*shard
+	h.eachShard(func(s *shard) {
+		s.held.Add(1)
+		held = append(held, s)
+	})
+	defer func() {
+		for _, s := range held {
+			s.held.Add(-1)
+			s.work.Ask()
+		}
+	}()
+	for i := range messages {
+		m := &messages[i]
+		if _, err := h.publish(Publication{Topic: m.Topic, Key: m.Key, Payload: m.Payload, Deleted: m.Deleted}); err != nil {
+			return i, err
+		}
+	}
+	return len(messages), nil
+}
+
 // PublishFrom is Publish on behalf of a connection: Config.AllowPublish is asked first.
 func (h *Hub) PublishFrom(c *engine.Conn, topic, key string, payload []byte) (Position, error) {
 	if h.cfg.AllowPublish != nil {

@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"runtime"
@@ -360,5 +361,37 @@ func TestFanOutLetsOthersIn(t *testing.T) {
 	<-done
 	if len(between) < peers/deliveriesPerTurn {
 		t.Errorf("others were let in %d times, at %v deliveries", turns, between)
+	}
+}
+
+// What PublishAll publishes leaves in one write, with nothing that holds the loop up.
+func TestPublishAllLeavesInOneWrite(t *testing.T) {
+	s := newStage(t, Config{NoLastValues: true, Encoder: Payloads{Kind: engine.Text}}, engine.Endpoint{}, 1)
+	p := s.joinRaw()
+	if err := s.hub.Subscribe(p.server, ">", Options{NoSnapshot: true}); err != nil {
+		t.Fatal(err)
+	}
+	settle(p.server)
+	var burst []Publication
+	for i := range 100 {
+		burst = append(burst, Publication{Topic: fmt.Sprint("t", i%7), Payload: []byte("message")})
+	}
+	want := len(burst) * (2 + len("message"))
+	for range 100 {
+		if n, err := s.hub.PublishAll(burst); n != len(burst) || err != nil {
+			t.Fatal(n, err)
+		}
+		buf := make([]byte, 64<<10)
+		if n, err := p.Read(buf); n != want || err != nil {
+			t.Fatalf("the first read has %d bytes of %d, %v", n, want, err)
+		}
+	}
+	burst[3].Topic = "a..b"
+	if n, err := s.hub.PublishAll(burst); n != 3 || !errors.Is(err, ErrBadTopic) {
+		t.Errorf("with a bad topic: %d, %v", n, err)
+	}
+	buf := make([]byte, 64<<10)
+	if n, _ := p.Read(buf); n != 3*(2+len("message")) {
+		t.Errorf("with a bad topic %d bytes came", n)
 	}
 }

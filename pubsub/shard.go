@@ -33,6 +33,7 @@ type shard struct {
 	work *engine.Work
 
 	backlog atomic.Int64 // bytes of messages that were pushed and are not delivered
+	held    atomic.Int32 // calls of PublishAll that have not come to their end, and will ask
 
 	mu          sync.Mutex
 	gone        bool // the last subscriber has left; another shard takes its place
@@ -131,7 +132,9 @@ func (s *shard) push(e *event) {
 		s.backlog.Add(int64(e.size()))
 	}
 	s.mu.Unlock()
-	s.work.Ask()
+	if s.held.Load() == 0 {
+		s.work.Ask()
+	}
 }
 
 func (s *shard) ask(o order) {
