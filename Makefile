@@ -26,11 +26,11 @@ tests = $(if $(filter-out ./...,$(PKG)),$(1),$(each))
 
 CHECKS = gofumpt vet staticcheck ineffassign misspell exhaustive arrows tidy
 
-.PHONY: help run test race check fuzz bench e2e fmt tools $(CHECKS)
+.PHONY: help run test race check fuzz bench bench-fanout e2e fmt tools $(CHECKS)
 .DEFAULT_GOAL = help
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9]*\):[^#]*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 8
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
 run: ## build the server and start it: make run ARGS="..."
 	@go build -o bin/headrace-server ./cmd/server
@@ -54,6 +54,10 @@ fuzz: ## every fuzz target, FUZZTIME (20s) each, in PKG (./...)
 
 bench: ## benchmarks: BENCH (.) in PKG (./...), COUNT (1) times
 	@go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG)
+
+bench-fanout: ## CPU and latency of a message to many, beside other libraries: make bench-fanout ARGS="-help"
+	@go build -C bench/peers -o $(CURDIR)/bin/fanout ./fanout
+	@exec bin/fanout $(ARGS)
 
 e2e: ## the server against other implementations
 	@./e2e/run

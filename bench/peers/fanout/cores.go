@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// cores are those of the server and of the subscribers.
+type cores struct{ server, client int }
+
+// noCores leaves everything to the system.
+var noCores = cores{-1, -1}
+
+// pickCores takes the first two that this process may use where none are named. With
+// one alone it gives noCores.
+func pickCores(server, client int) (cores, error) {
+	var may unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &may); err != nil {
+		return noCores, fmt.Errorf("which cores there are: %w", err)
+	}
+	picked := cores{server, client}
+	for cpu := range len(may) * 64 {
+		switch {
+		case !may.IsSet(cpu) || cpu == picked.server || cpu == picked.client:
+		case picked.server < 0:
+			picked.server = cpu
+		case picked.client < 0:
+			picked.client = cpu
+		}
+	}
+	switch {
+	case picked.client < 0:
+		return noCores, nil
+	case !may.IsSet(picked.server) || !may.IsSet(picked.client) || picked.server == picked.client:
+		return noCores, fmt.Errorf("cores %d and %d: not two that this process may use", server, client)
+	}
+	return picked, nil
+}
+
+// pinAll puts all threads of this process on one core. Those that are made later
+// inherit it.
+func pinAll(cpu int) error {
+	var one unix.CPUSet
+	one.Set(cpu)
+	for range 2 { // one that is not pinned yet may make another meanwhile
+		threads, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return err
+		}
+		for _, t := range threads {
+			id, err := strconv.Atoi(t.Name())
+			if err != nil {
+				return err
+			}
+			if err := unix.SchedSetaffinity(id, &one); err != nil && err != unix.ESRCH { //nolint:errorlint // an errno
+				return fmt.Errorf("core %d: %w", cpu, err)
+			}
+		}
+	}
+	return nil
+}
+
+// startOn starts a process that has one core; -1 is any. It inherits the core from the
+// thread that starts it, so that a Go program counts one from the beginning.
+func startOn(cpu int, cmd *exec.Cmd) error {
+	if cpu < 0 {
+		return cmd.Start()
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before, one unix.CPUSet
+	one.Set(cpu)
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return err
+	}
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		return fmt.Errorf("core %d: %w", cpu, err)
+	}
+	defer unix.SchedSetaffinity(0, &before) //nolint:errcheck // it was so before
+	return cmd.Start()
+}
+
+// checkDescriptors says what is missing for so many subscribers. Servers and
+// subscribers are in processes of their own, each with the same limit, which Go raises
+// to the hard one.
+func checkDescriptors(subscribers int) error {
+	const others = 64
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+		return err
+	}
+	most := int(min(l.Max, 1<<30)) * 95 / 100 // Headrace leaves a twentieth for other things
+	if need := subscribers + others; need > most {
+		return fmt.Errorf("%d subscribers need %d descriptors in each process, and the limit (ulimit -Hn) of %d allows %d",
+			subscribers, need, l.Max, most)
+	}
+	return nil
+}
