@@ -46,10 +46,10 @@ func (s *headrace) Listen(joined func()) (addr string, err error) {
 }
 
 func (s *headrace) Publish(messages [][]byte) error {
-	for _, m := range messages {
-		if _, err := s.hub.Publish(topic, "", m); err != nil {
-			return err
-		}
+	burst := make([]pubsub.Publication, len(messages))
+	for i, m := range messages {
+		burst[i] = pubsub.Publication{Topic: topic, Payload: m}
 	}
-	return nil
+	_, err := s.hub.PublishAll(burst)
+	return err
 }
