@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/headrace/headrace/engine"
+	"github.com/headrace/headrace/pubsub"
 )
 
 // setting is one thing that can be set: as the flag --name, as the environment
@@ -224,6 +225,32 @@ var settings = []setting{
 		"drain-code", "code", "close code of the end: 1001, or 1012 with the reason {\"retry_after_ms\":7400}",
 		"Every client knows 1001. 1012 tells those that read it when to come again, each at another moment.",
 		func(o *options) value { return closeCode{&o.config.DrainCode} },
+	},
+
+	{
+		"feed-heartbeat", "time", "how often /feed tells its clients that it is there; 0 for never",
+		"A page cannot see pings; with this it can tell silence from a dead connection, and a proxy that ends silent connections keeps them. It counts as a message for idle-timeout. Set 0 where clients send pings of their own.",
+		func(o *options) value { return duration{to: &o.feed.heartbeat} },
+	},
+	{
+		"feed-history", "n", "messages of each topic that are kept for clients that come back; 0 for none",
+		"Enough for a client that changes networks, at a few messages a second. More lets clients be away for longer, and takes their memory for every topic, up to 1 MiB.",
+		func(o *options) value { return number{to: &o.feed.history, none: pubsub.NoHistory, most: 1 << 20} },
+	},
+	{
+		"feed-max-topics", "n", "topics that there may be",
+		"A bound for what strangers can make up where feed-publish lets them. An empty topic takes some hundred bytes; one that nobody uses is forgotten.",
+		func(o *options) value { return number{to: &o.feed.maxTopics, least: 1, most: 1 << 30} },
+	},
+	{
+		"feed-max-subscriptions", "n", "subscriptions that a connection may have",
+		"One with a pattern does for many topics. Set it higher for clients that watch a list of their own.",
+		func(o *options) value { return number{to: &o.feed.maxSubscriptions, least: 1, most: 1 << 20} },
+	},
+	{
+		"feed-publish", "pattern", "topics that every client of /feed may publish to, such as room.*; may be repeated",
+		"Whoever can connect could speak for you. Name only topics whose readers expect strangers.",
+		func(o *options) value { return list{&o.feed.publish, topicPattern} },
 	},
 
 	{

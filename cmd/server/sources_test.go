@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/engine"
+	"github.com/headrace/headrace/pubsub"
 )
 
 // with gives the defaults with a change.
@@ -81,6 +82,12 @@ func TestEverySettingByFlag(t *testing.T) {
 		{"--compression takeover", with(func(o *options) { o.compression = "takeover" })},
 		{"--tls-self-signed", with(func(o *options) { o.tlsSelfSigned = true })},
 		{"--tls-self-signed=false", defaults()},
+		{"--feed-heartbeat 5s --feed-history 0 --feed-max-topics 9 --feed-max-subscriptions 8", with(func(o *options) {
+			o.feed.heartbeat, o.feed.history, o.feed.maxTopics, o.feed.maxSubscriptions = 5*time.Second, pubsub.NoHistory, 9, 8
+		})},
+		{"--feed-heartbeat 0 --feed-publish room.* --feed-publish a.b.>", with(func(o *options) {
+			o.feed.heartbeat, o.feed.publish = 0, []string{"room.*", "a.b.>"}
+		})},
 	} {
 		got, _, err := load(strings.Fields(tt.args), nil)
 		if err != nil || !sameOptions(got, tt.want) {
@@ -223,6 +230,13 @@ func TestRefusesFlags(t *testing.T) {
 		{"--tls-cert c.pem", "tls-cert c.pem (--tls-cert) needs tls-key"},
 		{"--tls-key k.pem", "tls-key k.pem (--tls-key) needs tls-cert"},
 		{"--tls-cert c.pem --tls-key k.pem --tls-self-signed", "leave it out, or tls-cert c.pem (--tls-cert) with its key"},
+		{"--feed-heartbeat -1s", "--feed-heartbeat -1s: it must be a time"},
+		{"--feed-history -1", "--feed-history -1: it must be a number from 0 to"},
+		{"--feed-max-topics 0", "--feed-max-topics 0: it must be a number from 1 to"},
+		{"--feed-max-subscriptions 0", "--feed-max-subscriptions 0: it must be a number from 1 to"},
+		{"--feed-publish a..b", "--feed-publish a..b: it must be a topic or a pattern"},
+		{"--feed-publish >.a", "it must be a topic or a pattern"},
+		{"--feed-publish=", `--feed-publish "": it must be a topic or a pattern`},
 		{"serve", `unexpected argument "serve"`},
 	} {
 		_, _, err := load(strings.Fields(tt.args), nil)
