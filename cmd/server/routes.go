@@ -24,8 +24,8 @@ func routes() []route {
 		{"/feed", "carries topics (" + feedProtocol + ")", func(e *engine.Endpoint, t *topics) {
 			e.Handler, e.Subprotocols, e.MaxUnsent = t.feed, []string{feedProtocol}, feedUnsent
 		}},
-		{"/ws/chat", "relays to everyone there", func(e *engine.Endpoint, _ *topics) {
-			e.Handler = newChat()
+		{"/ws/chat", "relays to everyone in the room (?room=)", func(e *engine.Endpoint, t *topics) {
+			e.Handler, e.Admit = t.chat, t.chat.admit
 		}},
 		{"/hello", "answers My name is …", func(e *engine.Endpoint, _ *topics) {
 			e.Handler = hello{stay: 5 * time.Second}

@@ -238,8 +238,8 @@ var settings = []setting{
 		func(o *options) value { return number{to: &o.feed.history, none: pubsub.NoHistory, most: 1 << 20} },
 	},
 	{
-		"feed-max-topics", "n", "topics that there may be",
-		"A bound for what strangers can make up where feed-publish lets them. An empty topic takes some hundred bytes; one that nobody uses is forgotten.",
+		"feed-max-topics", "n", "topics that there may be; rooms of the chat likewise",
+		"A bound for what strangers can make up in the chat, or where feed-publish lets them. An empty topic takes some hundred bytes; one that nobody uses is forgotten.",
 		func(o *options) value { return number{to: &o.feed.maxTopics, least: 1, most: 1 << 30} },
 	},
 	{

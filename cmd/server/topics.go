@@ -9,10 +9,11 @@ import (
 	"github.com/headrace/headrace/pubsub"
 )
 
-// topics is all that the server does with topics: the feed, and what runs beside
-// its connections.
+// topics is all that the server does with topics: the feed, the chat, and what runs
+// beside their connections.
 type topics struct {
 	feed *feed
+	chat *chat
 
 	stop  context.CancelFunc
 	ended sync.WaitGroup
@@ -32,8 +33,14 @@ func newTopics(opts *options, logger *slog.Logger) (*topics, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the feed: %w", err)
 	}
+	chatHub, err := newChatHub(opts, logger)
+	if err != nil {
+		_ = feedHub.Close()
+		return nil, fmt.Errorf("the chat: %w", err)
+	}
 	return &topics{
 		feed: &feed{hub: feedHub, beats: newBeats(opts.feed.heartbeat)},
+		chat: &chat{hub: chatHub},
 		stop: func() {},
 	}, nil
 }
@@ -47,9 +54,10 @@ func (t *topics) start() {
 	}
 }
 
-// close ends what start has begun, and the hub. It comes after the server's end.
+// close ends what start has begun, and the hubs. It comes after the server's end.
 func (t *topics) close() {
 	t.stop()
 	t.ended.Wait()
 	_ = t.feed.hub.Close()
+	_ = t.chat.hub.Close()
 }
