@@ -219,21 +219,24 @@ func TestFeedErrors(t *testing.T) {
 	c.hear(`{"type":"pong","id":2}`)
 }
 
-// The hub's errors all have a code of the protocol.
+// The hub's errors all have a code of the protocol, and a status.
 func TestFeedRefusals(t *testing.T) {
-	for err, want := range map[error]string{
-		pubsub.ErrBusy:      "busy",
-		pubsub.ErrHubClosed: "busy",
-		fmt.Errorf("it is: %w", pubsub.ErrTooLong): "too-long",
-		pubsub.ErrTooManyKeys:                      "too-many",
-		pubsub.ErrTooManyTopics:                    "too-many",
-		pubsub.ErrBadTopic:                         "bad-topic",
-		io.ErrClosedPipe:                           "busy",
-		errForbidden:                               "forbidden",
-		pubsub.ErrBadOptions:                       "bad-message",
+	for err, want := range map[error]struct {
+		code   string
+		status int
+	}{
+		pubsub.ErrBusy:      {"busy", 503},
+		pubsub.ErrHubClosed: {"busy", 503},
+		fmt.Errorf("it is: %w", pubsub.ErrTooLong): {"too-long", 413},
+		pubsub.ErrTooManyKeys:                      {"too-many", 429},
+		pubsub.ErrTooManyTopics:                    {"too-many", 429},
+		pubsub.ErrBadTopic:                         {"bad-topic", 400},
+		io.ErrClosedPipe:                           {"busy", 503},
+		errForbidden:                               {"forbidden", 403},
+		pubsub.ErrBadOptions:                       {"bad-message", 400},
 	} {
-		if got := refusalOf(err); got.code != want {
-			t.Errorf("%v is %v; want %v", err, got, want)
+		if got := refusalOf(err); got.code != want.code || statuses[got.code] != want.status {
+			t.Errorf("%v is %v, %d; want %v", err, got, statuses[got.code], want)
 		}
 	}
 }

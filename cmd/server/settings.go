@@ -249,8 +249,18 @@ var settings = []setting{
 	},
 	{
 		"feed-publish", "pattern", "topics that every client of /feed may publish to, such as room.*; may be repeated",
-		"Whoever can connect could speak for you. Name only topics whose readers expect strangers.",
+		"Whoever can connect could speak for you. Name only topics whose readers expect strangers; your own servers publish with publish-token.",
 		func(o *options) value { return list{&o.feed.publish, topicPattern} },
+	},
+	{
+		"publish-token", "token", "who has it may publish by POST to /publish/topic on internal-addr; empty for nobody",
+		"Without it the path does not exist. Give it by a file or a variable: everyone on the machine sees the flags of a process.",
+		func(o *options) value { return secret{&o.feed.publishToken} },
+	},
+	{
+		"publish-token-file", "file", "the file that holds the same token",
+		"None, as for publish-token. It is read at the start; a new token needs a new start.",
+		func(o *options) value { return text{&o.feed.publishTokenFile, anything} },
 	},
 
 	{

@@ -88,6 +88,8 @@ func TestEverySettingByFlag(t *testing.T) {
 		{"--feed-heartbeat 0 --feed-publish room.* --feed-publish a.b.>", with(func(o *options) {
 			o.feed.heartbeat, o.feed.publish = 0, []string{"room.*", "a.b.>"}
 		})},
+		{"--publish-token s3cret== --internal-addr :9", with(func(o *options) { o.feed.publishToken, o.internalAddr = "s3cret==", ":9" })},
+		{"--publish-token-file /run/t --internal-addr :9", with(func(o *options) { o.feed.publishTokenFile, o.internalAddr = "/run/t", ":9" })},
 	} {
 		got, _, err := load(strings.Fields(tt.args), nil)
 		if err != nil || !sameOptions(got, tt.want) {
@@ -237,6 +239,9 @@ func TestRefusesFlags(t *testing.T) {
 		{"--feed-publish a..b", "--feed-publish a..b: it must be a topic or a pattern"},
 		{"--feed-publish >.a", "it must be a topic or a pattern"},
 		{"--feed-publish=", `--feed-publish "": it must be a topic or a pattern`},
+		{"--publish-token t", "publish-token (set) (--publish-token) has no effect without internal-addr"},
+		{"--publish-token-file f", "publish-token-file f (--publish-token-file) has no effect without internal-addr"},
+		{"--internal-addr :9 --publish-token t --publish-token-file f", "leave one out"},
 		{"serve", `unexpected argument "serve"`},
 	} {
 		_, _, err := load(strings.Fields(tt.args), nil)
@@ -333,6 +338,27 @@ func TestPrintConfigRoundTrip(t *testing.T) {
 		if a, b := sources.ReplaceAllString(printed.String(), ""), sources.ReplaceAllString(again.String(), ""); a != b {
 			t.Errorf("the second print differs:\n%s\n%s", a, b)
 		}
+	}
+}
+
+// A token is never shown, be it right or wrong, and what stands in its place is none.
+func TestTokenIsHidden(t *testing.T) {
+	const token = "s3cret"
+	var printed bytes.Buffer
+	o, _, err := load([]string{"--internal-addr", ":9"}, []string{"HEADRACE_PUBLISH_TOKEN=" + token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	printConfig(&printed, &o)
+	if text := printed.String(); strings.Contains(text, token) || !strings.Contains(text, "publish-token: \"(set)\"  # HEADRACE_PUBLISH_TOKEN\n") {
+		t.Errorf("it prints\n%s", text)
+	}
+	_, _, err = load([]string{"--config", writeConfig(t, printed.String())}, nil)
+	wantLine(t, "the print as a file", err, "publish-token: (set): it must be of letters")
+	_, _, err = load([]string{"--publish-token", token + " !"}, nil)
+	wantLine(t, "a bad token", err, "--publish-token (set): it must be of letters")
+	if strings.Contains(err.Error(), token) {
+		t.Errorf("the error shows the token: %v", err)
 	}
 }
 

@@ -12,8 +12,10 @@ import (
 // topics is all that the server does with topics: the feed, the chat, and what runs
 // beside their connections.
 type topics struct {
-	feed *feed
-	chat *chat
+	feed    *feed
+	chat    *chat
+	token   string // of POST /publish; "": there is no such path
+	maxData int64
 
 	stop  context.CancelFunc
 	ended sync.WaitGroup
@@ -21,6 +23,10 @@ type topics struct {
 
 // newTopics makes it. Nothing runs before start.
 func newTopics(opts *options, logger *slog.Logger) (*topics, error) {
+	token, err := publishToken(opts)
+	if err != nil {
+		return nil, err
+	}
 	feedHub, err := pubsub.New(pubsub.Config{
 		Encoder:          feedEncoder{},
 		History:          opts.feed.history,
@@ -39,9 +45,11 @@ func newTopics(opts *options, logger *slog.Logger) (*topics, error) {
 		return nil, fmt.Errorf("the chat: %w", err)
 	}
 	return &topics{
-		feed: &feed{hub: feedHub, beats: newBeats(opts.feed.heartbeat)},
-		chat: &chat{hub: chatHub},
-		stop: func() {},
+		feed:    &feed{hub: feedHub, beats: newBeats(opts.feed.heartbeat)},
+		chat:    &chat{hub: chatHub},
+		token:   token,
+		maxData: opts.endpoint.MaxMessage,
+		stop:    func() {},
 	}, nil
 }
 
