@@ -145,6 +145,22 @@ func TestFeedWithoutSnapshot(t *testing.T) {
 	c.hear(`{"type":"update","topic":"a","seq":2,"data":2}`)
 }
 
+// When an unsubscribe is answered, nothing more comes of the subscription.
+func TestFeedUnsubscribeIsFinal(t *testing.T) {
+	addr, _ := startFeed(t, func(o *options) { o.feed.demo = demo{symbols: 50, rate: 20_000} })
+	for range 20 {
+		c := dial(t, addr, "/feed")
+		c.say(`{"type":"subscribe","topic":"ticks.>"}`)
+		c.catchUp("ticks.>")
+		c.say(`{"type":"unsubscribe","topic":"ticks.>"}`)
+		for c.read().Type != "unsubscribed" {
+		}
+		c.say(`{"type":"ping"}`)
+		c.hear(`{"type":"pong"}`)
+		_ = c.conn.Close()
+	}
+}
+
 func TestFeedSubprotocol(t *testing.T) {
 	addr, _ := startFeed(t, nil)
 	for offer, want := range map[string]string{feedProtocol: feedProtocol, "": "", "mqtt": ""} {

@@ -20,6 +20,7 @@ type feedOptions struct {
 	publish          []string
 	publishToken     string
 	publishTokenFile string
+	demo             demo
 }
 
 // publishToken gives the token of POST /publish, "" for none.

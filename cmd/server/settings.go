@@ -262,6 +262,11 @@ var settings = []setting{
 		"None, as for publish-token. It is read at the start; a new token needs a new start.",
 		func(o *options) value { return text{&o.feed.publishTokenFile, anything} },
 	},
+	{
+		"demo-ticks", "spec", "publishes prices of a made-up market as ticks.*, such as symbols=50,rate=2000 (ticks in a second); empty for none",
+		"Nothing is published that nobody has asked for. Set it to see the page, or your own client, with something that moves.",
+		func(o *options) value { return ticks{&o.feed.demo} },
+	},
 
 	{
 		"log-level", "level", "debug, info, warn or error",

@@ -90,6 +90,8 @@ func TestEverySettingByFlag(t *testing.T) {
 		})},
 		{"--publish-token s3cret== --internal-addr :9", with(func(o *options) { o.feed.publishToken, o.internalAddr = "s3cret==", ":9" })},
 		{"--publish-token-file /run/t --internal-addr :9", with(func(o *options) { o.feed.publishTokenFile, o.internalAddr = "/run/t", ":9" })},
+		{"--demo-ticks symbols=5,rate=10", with(func(o *options) { o.feed.demo = demo{5, 10} })},
+		{"--demo-ticks symbols=5 --demo-ticks=", defaults()},
 	} {
 		got, _, err := load(strings.Fields(tt.args), nil)
 		if err != nil || !sameOptions(got, tt.want) {
@@ -242,6 +244,7 @@ func TestRefusesFlags(t *testing.T) {
 		{"--publish-token t", "publish-token (set) (--publish-token) has no effect without internal-addr"},
 		{"--publish-token-file f", "publish-token-file f (--publish-token-file) has no effect without internal-addr"},
 		{"--internal-addr :9 --publish-token t --publish-token-file f", "leave one out"},
+		{"--demo-ticks symbols=1001", "--demo-ticks symbols=1001: it must be such as symbols=50,rate=2000"},
 		{"serve", `unexpected argument "serve"`},
 	} {
 		_, _, err := load(strings.Fields(tt.args), nil)

@@ -16,6 +16,7 @@ type topics struct {
 	chat    *chat
 	token   string // of POST /publish; "": there is no such path
 	maxData int64
+	demo    demo
 
 	stop  context.CancelFunc
 	ended sync.WaitGroup
@@ -49,16 +50,21 @@ func newTopics(opts *options, logger *slog.Logger) (*topics, error) {
 		chat:    &chat{hub: chatHub},
 		token:   token,
 		maxData: opts.endpoint.MaxMessage,
+		demo:    opts.feed.demo,
 		stop:    func() {},
 	}, nil
 }
 
-// start begins the heartbeats, if there are any: one goroutine.
+// start begins the heartbeats and the demonstration, if there are any: one goroutine
+// each.
 func (t *topics) start() {
 	var ctx context.Context
 	ctx, t.stop = context.WithCancel(context.Background())
 	if t.feed.beats.every > 0 {
 		t.ended.Go(func() { t.feed.beats.run(ctx) })
+	}
+	if t.demo.on() {
+		t.ended.Go(func() { newTicker(t.demo, randomSeed(), t.feed.hub.Publish).run(ctx) })
 	}
 }
 
