@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -400,4 +403,79 @@ func TestFeedBeatsForget(t *testing.T) {
 	if n := count(); n != 0 {
 		t.Errorf("%d connections get heartbeats after the end", n)
 	}
+}
+
+// A subscriber that reads nothing is closed with 1013, and /debug/slow shows one that
+// is behind before that.
+func TestFeedSlow(t *testing.T) {
+	opts := defaults()
+	opts.addrs, opts.feed.heartbeat = []string{"127.0.0.1:0"}, 0
+	opts.endpoint.MaxQueue = 8 << 20
+	srv := makeServer(t, &opts, engine.Observer{})
+	hub, addr := srv.topics.feed.hub, runServer(t, srv.Server)
+	mux := http.NewServeMux()
+	srv.topics.serveSlow(mux)
+	internal := httpServer(t, mux)
+	slow, quick := dial(t, addr, "/feed"), dial(t, addr, "/feed")
+	if err := slow.conn.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*client{slow, quick} {
+		c.subscribe("big")
+	}
+	data := `"` + strings.Repeat("x", 64<<10) + `"`
+	shown := func() []lag {
+		res, body := get(t, internal, "GET", "/debug/slow?n=1")
+		var all []lag
+		if err := json.Unmarshal([]byte(body), &all); err != nil || res.StatusCode != 200 {
+			t.Fatalf("%d, %q: %v", res.StatusCode, body, err)
+		}
+		return all
+	}
+	for i := 0; ; i++ {
+		publish(t, hub, "big", "", data)
+		quick.read()
+		if i%10 > 0 {
+			continue
+		}
+		if all := shown(); len(all) == 1 && all[0].Bytes > 1<<20 {
+			l := all[0]
+			if l.Remote != slow.conn.LocalAddr().String() || l.Client != "127.0.0.1" || l.Path != "/feed" || l.Pattern != "big" || l.Mode != "queue" {
+				t.Errorf("the slowest is %+v", l)
+			}
+			break
+		}
+		if i > 1000 {
+			t.Fatal("nobody is shown as slow")
+		}
+	}
+	for _, n := range []string{"0", "-1", "1001", "x", ""} {
+		if res, _ := get(t, internal, "GET", "/debug/slow?n="+n); res.StatusCode != 400 {
+			t.Errorf("n=%s: %d, want 400", n, res.StatusCode)
+		}
+	}
+	for range 400 {
+		publish(t, hub, "big", "", data)
+		quick.read()
+	}
+	wantEnding(t, srv.Server, engine.Ending{Code: engine.CloseTryAgainLater, Initiator: engine.Local})
+}
+
+// httpServer serves a handler until the test ends.
+func httpServer(t *testing.T, h http.Handler) (addr string) {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
+}
+
+// wantEnding waits until a connection has ended like this.
+func wantEnding(t *testing.T, srv *engine.Server, want engine.Ending) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if srv.Stats().Closes[want] > 0 {
+			return
+		}
+	}
+	t.Errorf("no connection has ended with %+v: %v", want, srv.Stats().Closes)
 }
