@@ -9,7 +9,7 @@ import (
 func TestBanner(t *testing.T) {
 	got := banner("localhost:0", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8123}, "", "", nil)
 	for _, want := range []string{
-		"http://localhost:8123/ ", "ws://localhost:8123/echo ", "ws://localhost:8123/ws/chat ",
+		"http://localhost:8123/ ", "ws://localhost:8123/echo ", "ws://localhost:8123/feed ", "ws://localhost:8123/ws/chat ",
 		"ws://localhost:8123/hello ", "http://localhost:8123/healthz ",
 	} {
 		if !strings.Contains(got, want) {

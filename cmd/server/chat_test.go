@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -65,10 +66,12 @@ func TestChatRefusesBinary(t *testing.T) {
 // A member that doesn't read is closed, and nobody else misses anything.
 func TestChatSlowReader(t *testing.T) {
 	const messages, size = 600, 32 << 10 // far more than sockets take
-	room := newChat()
+	opts := defaults()
+	room := makeServer(t, &opts, engine.Observer{}).topics.chat
 	ended := make(chan engine.CloseInfo, 2)
 	addr := startHandler(t, engine.Endpoint{
 		MaxQueue: 64 << 10,
+		Admit:    room.admit,
 		Handler: engine.HandlerFuncs{
 			Open:    room.OnOpen,
 			Message: room.OnMessage,
@@ -98,9 +101,54 @@ func TestChatSlowReader(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("the slow member is still there")
 	}
-	room.mu.Lock()
-	defer room.mu.Unlock()
-	if len(room.members) != 1 {
-		t.Errorf("%d members; want the quick one only", len(room.members))
+	if n := room.hub.Subscribers("chat.lobby"); n != 1 {
+		t.Errorf("%d members; want the quick one only", n)
 	}
+}
+
+// Who is in one room hears nothing of another.
+func TestChatRooms(t *testing.T) {
+	addr := startServer(t, nil)
+	join := func(query string) *client {
+		c := dial(t, addr, "/ws/chat"+query)
+		c.say("hello" + query)
+		c.hear("hello" + query)
+		return c
+	}
+	lobby, blue, green := join(""), join("?room=blue"), join("?room=gr%C3%BCn")
+	again := join("?room=blue&x=1")
+	blue.hear("hello?room=blue&x=1")
+	same := join("?room=lobby")
+	lobby.hear("hello?room=lobby")
+	for i, room := range [][]*client{{lobby, same}, {blue, again}, {green}} {
+		text := fmt.Sprint("only here: ", i)
+		room[0].say(text)
+		for _, member := range room {
+			member.hear(text)
+		}
+	}
+}
+
+func TestChatRefusesRooms(t *testing.T) {
+	addr := startServer(t, nil)
+	for _, room := range []string{"", "a.b", "a%20b", "*", "%3E", "%00", "%FF", strings.Repeat("x", 251)} {
+		var status ws.StatusError
+		if _, err := dialFrom(t, addr, "/ws/chat?room="+room, ""); !errors.As(err, &status) || status != 400 {
+			t.Errorf("room %q: %v; want 400", room, err)
+		}
+	}
+	dial(t, addr, "/ws/chat?room="+strings.Repeat("x", 250))
+}
+
+// A room that there is no place for is an end with a reason, not silence.
+func TestChatTooManyRooms(t *testing.T) {
+	addr := startServer(t, func(o *options) { o.feed.maxTopics = 1 })
+	a := dial(t, addr, "/ws/chat?room=a")
+	a.say("first")
+	a.hear("first")
+	b := dial(t, addr, "/ws/chat?room=b")
+	b.say("second")
+	b.wantClose(ws.StatusCode(1013), "there are too many rooms")
+	a.say("still here")
+	a.hear("still here")
 }

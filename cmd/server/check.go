@@ -47,6 +47,23 @@ func (o *options) check() error {
 	case o.config.ForwardedHeader != defaults().config.ForwardedHeader && len(o.proxies) == 0:
 		return fmt.Errorf("%s has no effect without trusted-proxy: say whose header is to be believed", o.cite("forwarded-header"))
 	}
+	return o.checkPublish()
+}
+
+// checkPublish does the same for the token.
+func (o *options) checkPublish() error {
+	token := "" // the setting that one comes from
+	switch {
+	case o.feed.publishToken != "" && o.feed.publishTokenFile != "":
+		return fmt.Errorf("%s and %s say the same: leave one out", o.cite("publish-token"), o.cite("publish-token-file"))
+	case o.feed.publishToken != "":
+		token = "publish-token"
+	case o.feed.publishTokenFile != "":
+		token = "publish-token-file"
+	}
+	if token != "" && o.internalAddr == "" {
+		return fmt.Errorf("%s has no effect without internal-addr, which is where others publish", o.cite(token))
+	}
 	return nil
 }
 

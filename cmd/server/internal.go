@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// internalSide is what operators see, on an address of its own: metrics, health and
-// profiles. It is net/http alone, so it answers when the loops don't, and until the
+// internalSide is what operators see, on an address of its own: metrics, health,
+// profiles, slow readers; and where other servers publish. It is net/http alone, so it answers when the loops don't, and until the
 // end of a shutdown.
 type internalSide struct {
 	server   *http.Server
@@ -47,6 +47,8 @@ func internalPages(srv *service, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	serveHealth(mux, srv)
 	mux.Handle("GET /metrics", metrics)
+	srv.topics.servePublish(mux)
+	srv.topics.serveSlow(mux)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

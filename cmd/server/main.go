@@ -1,4 +1,4 @@
-// Command server is Headrace as a runnable program: an echo, a chat, a first
+// Command server is Headrace as a runnable program: topics, an echo, a chat, a first
 // lesson, and a page in the browser to try them on.
 package main
 
@@ -135,6 +135,8 @@ func (p *prepared) serve(opts *options, stdout io.Writer) error {
 		asked, bound := shown(opts.addrs, srv.Addrs())
 		fmt.Fprint(stdout, banner(asked, bound, s, p.note, internal))
 	}()
+	defer srv.topics.close()
+	srv.topics.start()
 	err := srv.Run(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
 		logger.Warn("some connections did not end in time and were cut", "err", err)
@@ -156,9 +158,13 @@ func newServer(opts *options, config *tls.Config, observer engine.Observer, logg
 	if err != nil {
 		return nil, err
 	}
-	srv := &service{Server: made}
+	topics, err := newTopics(opts, logger)
+	if err != nil {
+		return nil, err
+	}
+	srv := &service{Server: made, topics: topics}
 	for _, r := range routes() {
-		if err := handle(srv.Server, r.path, r.endpoint(opts, logger)); err != nil {
+		if err := handle(srv.Server, r.path, r.endpoint(opts, topics, logger)); err != nil {
 			return nil, err
 		}
 	}

@@ -60,6 +60,8 @@ func makeServer(t *testing.T, opts *options, observer engine.Observer) *service 
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(srv.topics.close)
+	srv.topics.start()
 	return srv
 }
 

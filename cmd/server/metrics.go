@@ -48,7 +48,7 @@ func (m *metrics) observer() engine.Observer {
 // handler serves the metrics, and those of the Go runtime and the process.
 func (m *metrics) handler() http.Handler {
 	all := prometheus.NewRegistry()
-	all.MustRegister(m, m.roundTrip, m.lag,
+	all.MustRegister(m, feedMetrics{m.srv.topics.feed.hub}, m.roundTrip, m.lag,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector())

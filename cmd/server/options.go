@@ -28,6 +28,8 @@ type options struct {
 
 	tlsSelfSigned bool
 
+	feed feedOptions
+
 	from map[string]string // where each setting that was given comes from
 }
 
@@ -56,6 +58,12 @@ func defaults() options {
 			MaxMessage:     1 << 20,
 			MaxFrames:      16384,
 			MaxControlRate: 100,
+		},
+		feed: feedOptions{
+			heartbeat:        10 * time.Second,
+			history:          256,
+			maxTopics:        100_000,
+			maxSubscriptions: 100,
 		},
 		from: make(map[string]string),
 	}

@@ -8,8 +8,8 @@ import (
 )
 
 // printConfig writes the options as a file that says the same. Behind a setting that
-// was given stands where. There is no secret among the settings: a key is named by
-// its file.
+// was given stands where. A secret is not shown: what stands in its place is no value
+// of it, so that it cannot become one by mistake.
 func printConfig(w io.Writer, o *options) {
 	for i := range settings {
 		s := &settings[i]

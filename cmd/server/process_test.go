@@ -185,6 +185,7 @@ func TestExitCodes(t *testing.T) {
 		{"--check-config", exitOK, "The configuration is valid.", ""},
 		{"--check-config --tls-cert /nonexistent --tls-key /nonexistent", exitUsage, "", "tls-cert /nonexistent (--tls-cert): the file cannot be read: no such file"},
 		{"--tls-cert /nonexistent --tls-key /nonexistent", exitUsage, "", "tls-cert /nonexistent (--tls-cert): the file cannot be read: no such file"},
+		{"--check-config --internal-addr :0 --publish-token-file /nonexistent", exitUsage, "", "publish-token-file /nonexistent (--publish-token-file): the file cannot be read: no such file"},
 		{"--check-config --addr nowhere.invalid:80", exitUsage, "", "nowhere.invalid"},
 		{"--print-config", exitOK, "max-message: 1MiB\n", ""},
 		{"--config /nonexistent", exitUsage, "", "/nonexistent"},

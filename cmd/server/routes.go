@@ -8,25 +8,35 @@ import (
 	"github.com/headrace/headrace/engine"
 )
 
-// route is one WebSocket path. New makes its handler.
+// route is one WebSocket path. Set gives an endpoint its handler, and whatever else is
+// this path's own.
 type route struct {
 	path, does string
-	new        func() engine.Handler
+	set        func(e *engine.Endpoint, t *topics)
 }
 
 // routes are the WebSocket paths, in the order in which the start shows them.
 func routes() []route {
 	return []route{
-		{"/echo", "sends back what it gets", func() engine.Handler { return echo{} }},
-		{"/ws/chat", "relays to everyone there", func() engine.Handler { return newChat() }},
-		{"/hello", "answers My name is …", func() engine.Handler { return hello{stay: 5 * time.Second} }},
+		{"/echo", "sends back what it gets", func(e *engine.Endpoint, _ *topics) {
+			e.Handler = echo{}
+		}},
+		{"/feed", "carries topics (" + feedProtocol + ")", func(e *engine.Endpoint, t *topics) {
+			e.Handler, e.Subprotocols, e.MaxUnsent = t.feed, []string{feedProtocol}, feedUnsent
+		}},
+		{"/ws/chat", "relays to everyone in the room (?room=)", func(e *engine.Endpoint, t *topics) {
+			e.Handler, e.Admit = t.chat, t.chat.admit
+		}},
+		{"/hello", "answers My name is …", func(e *engine.Endpoint, _ *topics) {
+			e.Handler = hello{stay: 5 * time.Second}
+		}},
 	}
 }
 
 // endpoint is the route with what the settings say.
-func (r route) endpoint(opts *options, logger *slog.Logger) engine.Endpoint {
+func (r route) endpoint(opts *options, t *topics, logger *slog.Logger) engine.Endpoint {
 	e := opts.endpoint
-	e.Handler = r.new()
+	r.set(&e, t)
 	e.MaxQueue = opts.maxQueue()
 	e.WhenFull = fullPolicies[opts.whenFull]
 	e.Compression = compressions[opts.compression]

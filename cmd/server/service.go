@@ -12,9 +12,10 @@ import (
 // service is the engine's server, and the first part of its end, which is the
 // program's: for drain-delay it works as ever, and says that it is not ready. Whoever
 // spreads clients over servers needs a moment to see that, and what he sends until
-// then is still served.
+// then is still served. With it goes what the server does with topics.
 type service struct {
 	*engine.Server
+	topics  *topics
 	leaving atomic.Bool
 }
 

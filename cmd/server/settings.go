@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/headrace/headrace/engine"
+	"github.com/headrace/headrace/pubsub"
 )
 
 // setting is one thing that can be set: as the flag --name, as the environment
@@ -224,6 +225,47 @@ var settings = []setting{
 		"drain-code", "code", "close code of the end: 1001, or 1012 with the reason {\"retry_after_ms\":7400}",
 		"Every client knows 1001. 1012 tells those that read it when to come again, each at another moment.",
 		func(o *options) value { return closeCode{&o.config.DrainCode} },
+	},
+
+	{
+		"feed-heartbeat", "time", "how often /feed tells its clients that it is there; 0 for never",
+		"A page cannot see pings; with this it can tell silence from a dead connection, and a proxy that ends silent connections keeps them. It counts as a message for idle-timeout. Set 0 where clients send pings of their own.",
+		func(o *options) value { return duration{to: &o.feed.heartbeat} },
+	},
+	{
+		"feed-history", "n", "messages of each topic that are kept for clients that come back; 0 for none",
+		"Enough for a client that changes networks, at a few messages a second. More lets clients be away for longer, and takes their memory for every topic, up to 1 MiB.",
+		func(o *options) value { return number{to: &o.feed.history, none: pubsub.NoHistory, most: 1 << 20} },
+	},
+	{
+		"feed-max-topics", "n", "topics that there may be; rooms of the chat likewise",
+		"A bound for what strangers can make up in the chat, or where feed-publish lets them. An empty topic takes some hundred bytes; one that nobody uses is forgotten.",
+		func(o *options) value { return number{to: &o.feed.maxTopics, least: 1, most: 1 << 30} },
+	},
+	{
+		"feed-max-subscriptions", "n", "subscriptions that a connection may have",
+		"One with a pattern does for many topics. Set it higher for clients that watch a list of their own.",
+		func(o *options) value { return number{to: &o.feed.maxSubscriptions, least: 1, most: 1 << 20} },
+	},
+	{
+		"feed-publish", "pattern", "topics that every client of /feed may publish to, such as room.*; may be repeated",
+		"Whoever can connect could speak for you. Name only topics whose readers expect strangers; your own servers publish with publish-token.",
+		func(o *options) value { return list{&o.feed.publish, topicPattern} },
+	},
+	{
+		"publish-token", "token", "who has it may publish by POST to /publish/topic on internal-addr; empty for nobody",
+		"Without it the path does not exist. Give it by a file or a variable: everyone on the machine sees the flags of a process.",
+		func(o *options) value { return secret{&o.feed.publishToken} },
+	},
+	{
+		"publish-token-file", "file", "the file that holds the same token",
+		"None, as for publish-token. It is read at the start; a new token needs a new start.",
+		func(o *options) value { return text{&o.feed.publishTokenFile, anything} },
+	},
+	{
+		"demo-ticks", "spec", "publishes prices of a made-up market as ticks.*, such as symbols=50,rate=2000 (ticks in a second); empty for none",
+		"Nothing is published that nobody has asked for. Set it to see the page, or your own client, with something that moves.",
+		func(o *options) value { return ticks{&o.feed.demo} },
 	},
 
 	{

@@ -66,6 +66,9 @@ func (o *options) apply(source []given) error {
 		}
 		for _, s := range g.values {
 			if err := v.set(s); err != nil {
+				if _, ok := v.(secret); ok {
+					s = hidden
+				}
 				return fmt.Errorf("%s%s: %w", g.where, visible(s), err)
 			}
 		}

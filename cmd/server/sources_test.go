@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/engine"
+	"github.com/headrace/headrace/pubsub"
 )
 
 // with gives the defaults with a change.
@@ -81,6 +82,16 @@ func TestEverySettingByFlag(t *testing.T) {
 		{"--compression takeover", with(func(o *options) { o.compression = "takeover" })},
 		{"--tls-self-signed", with(func(o *options) { o.tlsSelfSigned = true })},
 		{"--tls-self-signed=false", defaults()},
+		{"--feed-heartbeat 5s --feed-history 0 --feed-max-topics 9 --feed-max-subscriptions 8", with(func(o *options) {
+			o.feed.heartbeat, o.feed.history, o.feed.maxTopics, o.feed.maxSubscriptions = 5*time.Second, pubsub.NoHistory, 9, 8
+		})},
+		{"--feed-heartbeat 0 --feed-publish room.* --feed-publish a.b.>", with(func(o *options) {
+			o.feed.heartbeat, o.feed.publish = 0, []string{"room.*", "a.b.>"}
+		})},
+		{"--publish-token s3cret== --internal-addr :9", with(func(o *options) { o.feed.publishToken, o.internalAddr = "s3cret==", ":9" })},
+		{"--publish-token-file /run/t --internal-addr :9", with(func(o *options) { o.feed.publishTokenFile, o.internalAddr = "/run/t", ":9" })},
+		{"--demo-ticks symbols=5,rate=10", with(func(o *options) { o.feed.demo = demo{5, 10} })},
+		{"--demo-ticks symbols=5 --demo-ticks=", defaults()},
 	} {
 		got, _, err := load(strings.Fields(tt.args), nil)
 		if err != nil || !sameOptions(got, tt.want) {
@@ -223,6 +234,17 @@ func TestRefusesFlags(t *testing.T) {
 		{"--tls-cert c.pem", "tls-cert c.pem (--tls-cert) needs tls-key"},
 		{"--tls-key k.pem", "tls-key k.pem (--tls-key) needs tls-cert"},
 		{"--tls-cert c.pem --tls-key k.pem --tls-self-signed", "leave it out, or tls-cert c.pem (--tls-cert) with its key"},
+		{"--feed-heartbeat -1s", "--feed-heartbeat -1s: it must be a time"},
+		{"--feed-history -1", "--feed-history -1: it must be a number from 0 to"},
+		{"--feed-max-topics 0", "--feed-max-topics 0: it must be a number from 1 to"},
+		{"--feed-max-subscriptions 0", "--feed-max-subscriptions 0: it must be a number from 1 to"},
+		{"--feed-publish a..b", "--feed-publish a..b: it must be a topic or a pattern"},
+		{"--feed-publish >.a", "it must be a topic or a pattern"},
+		{"--feed-publish=", `--feed-publish "": it must be a topic or a pattern`},
+		{"--publish-token t", "publish-token (set) (--publish-token) has no effect without internal-addr"},
+		{"--publish-token-file f", "publish-token-file f (--publish-token-file) has no effect without internal-addr"},
+		{"--internal-addr :9 --publish-token t --publish-token-file f", "leave one out"},
+		{"--demo-ticks symbols=1001", "--demo-ticks symbols=1001: it must be such as symbols=50,rate=2000"},
 		{"serve", `unexpected argument "serve"`},
 	} {
 		_, _, err := load(strings.Fields(tt.args), nil)
@@ -319,6 +341,27 @@ func TestPrintConfigRoundTrip(t *testing.T) {
 		if a, b := sources.ReplaceAllString(printed.String(), ""), sources.ReplaceAllString(again.String(), ""); a != b {
 			t.Errorf("the second print differs:\n%s\n%s", a, b)
 		}
+	}
+}
+
+// A token is never shown, be it right or wrong, and what stands in its place is none.
+func TestTokenIsHidden(t *testing.T) {
+	const token = "s3cret"
+	var printed bytes.Buffer
+	o, _, err := load([]string{"--internal-addr", ":9"}, []string{"HEADRACE_PUBLISH_TOKEN=" + token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	printConfig(&printed, &o)
+	if text := printed.String(); strings.Contains(text, token) || !strings.Contains(text, "publish-token: \"(set)\"  # HEADRACE_PUBLISH_TOKEN\n") {
+		t.Errorf("it prints\n%s", text)
+	}
+	_, _, err = load([]string{"--config", writeConfig(t, printed.String())}, nil)
+	wantLine(t, "the print as a file", err, "publish-token: (set): it must be of letters")
+	_, _, err = load([]string{"--publish-token", token + " !"}, nil)
+	wantLine(t, "a bad token", err, "--publish-token (set): it must be of letters")
+	if strings.Contains(err.Error(), token) {
+		t.Errorf("the error shows the token: %v", err)
 	}
 }
 
