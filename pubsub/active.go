@@ -34,7 +34,7 @@ func (s *shard) goOn() {
 		}
 		sub := s.active[n]
 		sub.listed = false
-		if !sub.live {
+		if !sub.live || sub.struck.Load() {
 			continue
 		}
 		more := s.continueSnapshot(sub)
@@ -92,7 +92,7 @@ func (s *shard) flushDue() {
 	for n := 0; n < activePerTurn && len(s.timed) > 0 && s.timed[0].due <= s.now; n++ {
 		sub := heap.Pop(&s.timed).(*subscription)
 		sub.timed = false
-		if sub.live && s.deliverWaiting(sub) {
+		if sub.live && !sub.struck.Load() && s.deliverWaiting(sub) {
 			s.activate(sub)
 		}
 	}

@@ -120,6 +120,9 @@ func (s *shard) deliverTo(o *subscriber, sub *subscription) {
 // deliver gives a subscription its messages of the batch.
 func (s *shard) deliver(sub *subscription) {
 	sub.batch = s.batch.number
+	if sub.struck.Load() {
+		return
+	}
 	g := sub.group
 	if g.burst == nil {
 		g.burst = s.burst(g.events)
@@ -181,7 +184,7 @@ func (sub *subscription) isFirstFor(e *event) bool {
 		if other == sub {
 			return true
 		}
-		if matches(other.pattern, e.topic.name) {
+		if !other.struck.Load() && matches(other.pattern, e.topic.name) {
 			return false
 		}
 	}

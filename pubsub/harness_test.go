@@ -59,11 +59,19 @@ func parseHeard(p []byte) (h heard, err error) {
 	n, _ := strconv.Atoi(words[5])
 	switch h.kind {
 	case "update", "deleted":
-		h.key, h.skipped, h.payload = quoted, n, words[6]
+		h.key, h.skipped, h.payload = quoted, n, abridged(words[6])
 	default:
 		h.pattern, h.count, h.lost = quoted, n, words[6] == "true"
 	}
 	return h, nil
+}
+
+// abridged keeps what tells one long payload from another.
+func abridged(p string) string {
+	if len(p) <= 40 {
+		return p
+	}
+	return fmt.Sprintf("%s…%d", p[:20], len(p))
 }
 
 // stage is a hub behind a server, and what dials it.

@@ -112,7 +112,8 @@ func (h *Hub) PublishFrom(c *engine.Conn, topic, key string, payload []byte) (Po
 }
 
 // Delete takes the value of a key away: subscribers get a message that says so, and new
-// ones no value.
+// ones no value. Where there is no value it does nothing, and gives the position that the
+// topic has, zero for none.
 func (h *Hub) Delete(topic, key string) (Position, error) {
 	return h.publish(Publication{Topic: topic, Key: key, Deleted: true})
 }
@@ -254,17 +255,28 @@ type sink Hub
 // Next implements Sink.
 func (k *sink) Next(p Publication) (Position, error) {
 	h := (*Hub)(k)
-	return h.take(&p, func(t *topic) error {
+	if p.Deleted && !h.cfg.NoLastValues && h.topic(p.Topic) == nil {
+		return Position{}, checkTopic(p.Topic)
+	}
+	pos, err := h.take(&p, func(t *topic) error {
+		if p.Deleted && !h.cfg.NoLastValues && t.values[p.Key] == nil {
+			p.Position = t.pos
+			return errKnown
+		}
 		p.Position = Position{t.pos.Epoch, t.pos.Seq + 1}
 		if t.pos.Epoch == 0 {
 			p.Position = Position{newEpoch(), 1}
 		}
 		return nil
 	})
+	if err == errKnown { //nolint:errorlint // it comes from above
+		return p.Position, nil
+	}
+	return pos, err
 }
 
 var (
-	errKnown     = errors.New("pubsub: the message was delivered before")
+	errKnown     = errors.New("pubsub: the message says nothing new")
 	errForgotten = errors.New("pubsub: the topic was forgotten a moment ago")
 )
 

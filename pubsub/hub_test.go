@@ -323,3 +323,50 @@ func TestPayloads(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Deleting what is not there tells nobody.
+func TestDeleteWithoutAValue(t *testing.T) {
+	s := newStage(t, Config{}, engine.Endpoint{}, 1)
+	if p, err := s.hub.Delete("a", "k"); err != nil || p != (Position{}) || s.hub.Stats().Topics != 0 {
+		t.Errorf("of no topic: %v, %v", p, err)
+	}
+	at := s.publish("a", "k", "1")
+	if p, err := s.hub.Delete("a", "other"); err != nil || p != at {
+		t.Errorf("of another key: %v, %v", p, err)
+	}
+	if p, err := s.hub.Delete("a", "k"); err != nil || p.Seq != 2 {
+		t.Errorf("of a value: %v, %v", p, err)
+	}
+	if _, err := s.hub.Delete("a..b", "k"); !errors.Is(err, ErrBadTopic) {
+		t.Errorf("of a bad topic: %v", err)
+	}
+}
+
+// Once Unsubscribe has returned on the loop, nothing more comes of the subscription,
+// and another one that matches the same goes on without a gap.
+func TestUnsubscribeOnTheLoop(t *testing.T) {
+	s := newStage(t, Config{NoLastValues: true}, engine.Endpoint{}, 1)
+	l := s.join()
+	s.subscribe(l, "a.*", Options{NoSnapshot: true})
+	s.subscribe(l, ">", Options{NoSnapshot: true})
+	s.subscribe(l, "x", Options{NoSnapshot: true})
+	l.waitCount(3)
+	l.forget()
+	onShard(l, func() {
+		s.publish("x", "", "0") // is not delivered yet, and x has > too
+		s.publish("a.b", "", "1")
+		for _, p := range []string{"a.*", "x"} {
+			if err := s.hub.Unsubscribe(l.conn, p); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := l.conn.Send(engine.Text, []byte(`update ack "" 0 0 0 x`)); err != nil {
+			t.Error(err)
+		}
+	})
+	s.publish("a.b", "", "2")
+	got := short(l.wait("all", func(all []heard) bool { return len(all) >= 4 }))
+	if got != "ack:=x@0 x:=0@1 a.b:=1@1 a.b:=2@2" {
+		t.Error(got)
+	}
+}

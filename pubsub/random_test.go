@@ -196,6 +196,7 @@ func randomLives(t *testing.T, seed uint64) {
 		go func() {
 			defer publishing.Done()
 			rng := rand.New(rand.NewPCG(seed, uint64(100+p)))
+			has := make(map[string]bool)
 			for n := 0; ; n++ {
 				select {
 				case <-stop:
@@ -203,18 +204,23 @@ func randomLives(t *testing.T, seed uint64) {
 				default:
 				}
 				topic, key := topics[rng.IntN(len(topics))], fmt.Sprint("k", rng.IntN(4))
-				if rng.IntN(20) == 0 {
+				if rng.IntN(5) == 0 {
+					key = fmt.Sprint("own", p) // nobody else deletes it
+				}
+				if own := topic + key; key[0] == 'o' && has[own] && rng.IntN(2) == 0 {
+					has[own] = false
 					if pos, err := s.hub.Delete(topic, key); err != nil {
 						t.Error(err)
 					} else {
 						tr.add(topic, key, "", true, pos)
 					}
 				} else {
+					has[own] = true
 					payload := fmt.Sprintf("%d.%d.%s", p, n, long[:rng.IntN(len(long))*rng.IntN(2)])
 					if pos, err := s.hub.Publish(topic, key, []byte(payload)); err != nil {
 						t.Error(err)
 					} else {
-						tr.add(topic, key, payload, false, pos)
+						tr.add(topic, key, abridged(payload), false, pos)
 					}
 				}
 				if rng.IntN(50) == 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/engine"
@@ -111,7 +112,10 @@ type subscription struct {
 	interval time.Duration
 
 	// guarded by shard.mu
-	removed bool
+	removed bool // by Unsubscribe, or another one has taken its place
+
+	// any goroutine
+	struck atomic.Bool // by Unsubscribe: nothing more is delivered
 
 	// loop-only
 	group   *group
@@ -229,8 +233,9 @@ func (h *Hub) begin(sub, old *subscription) {
 	sub.owner.shard.ask(order{kind: orderAdd, sub: sub, old: old})
 }
 
-// Unsubscribe ends a subscription. Messages that are on their way may still come. It
-// returns ErrNotSubscribed when there is none.
+// Unsubscribe ends a subscription. Called on the connection's loop, nothing more comes of
+// it; called elsewhere, what is being delivered at that moment still may. It returns
+// ErrNotSubscribed when there is none.
 func (h *Hub) Unsubscribe(c *engine.Conn, pattern string) error {
 	s, ok := h.shards.Load(c.Loop())
 	if !ok {
@@ -258,6 +263,7 @@ func (s *shard) strike(c *engine.Conn, pattern string) *subscription {
 	}
 	sub := owner.all[at]
 	sub.removed = true
+	sub.struck.Store(true)
 	owner.all = slices.Delete(owner.all, at, at+1)
 	return sub
 }
