@@ -22,7 +22,7 @@ func (feedEncoder) AppendUpdate(dst []byte, u *pubsub.Update) []byte {
 	if u.Key != "" {
 		dst = appendString(append(dst, `,"key":`...), u.Key)
 	}
-	if u.Seq == 1 {
+	if u.Seq == 1 || u.Skipped > 0 { // who has skipped the first learns it later
 		dst = strconv.AppendUint(append(dst, `,"epoch":`...), u.Epoch, 10)
 	}
 	dst = strconv.AppendUint(append(dst, `,"seq":`...), u.Seq, 10)
