@@ -26,7 +26,7 @@ let repeating = 0;
 // The connection
 
 function connect() {
-  const path = new FormData($("connection")).get("path");
+  const path = chosenPath();
   const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
   socket = new WebSocket(url);
   socket.binaryType = "arraybuffer";
@@ -42,6 +42,13 @@ function connect() {
     write({ kind: "error", tone: "bad", way: "!", note: "The browser does not tell a page why." });
   };
   socket.onclose = closed;
+}
+
+/** The path of the endpoint, with the room of the chat where one is named. */
+function chosenPath() {
+  const form = new FormData($("connection"));
+  const [path, room] = [form.get("path"), form.get("room")];
+  return room ? `${path}?room=${encodeURIComponent(room)}` : path;
 }
 
 function closed({ code, reason, wasClean }) {
@@ -187,9 +194,16 @@ $("connection").addEventListener("submit", (e) => {
 });
 
 $("connection").addEventListener("change", (e) => {
+  if (e.target.name !== "path") return;
+  chose(e.target.value);
   const text = $("text");
   if (text.value === "" || Object.values(greetings).includes(text.value)) text.value = greetings[e.target.value];
 });
+
+/** Only the chat has rooms; a field that is disabled has no say. */
+function chose(path) {
+  $("connection").elements.room.disabled = path !== "/ws/chat";
+}
 
 $("message").addEventListener("submit", (e) => {
   e.preventDefault();
@@ -206,4 +220,5 @@ $("repeat").addEventListener("change", repeat);
 $("clear").addEventListener("click", () => $("log").replaceChildren());
 
 const chosen = new FormData($("connection")).get("path"); // browsers keep it over a reload
+chose(chosen);
 $("text").value ||= greetings[chosen];
