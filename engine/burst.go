@@ -8,25 +8,28 @@ import "github.com/headrace/headrace/codec"
 // client (which masks), keeps a compressor of its own (FullHistory), or its socket
 // takes no more.
 //
-// It is counted like Message, but all its methods are loop-only.
+// Its methods are loop-only.
 type Burst struct {
 	loop     *loop
-	refs     int32
 	messages []*Message
-	plain    piece
+	plain    *piece
 	zipped   []zipped
 }
 
-// piece is frames that stand one behind the other. The frames of a single message
-// are that message's; others are copied into the loop's memory once.
+// piece is frames that stand one behind the other. The frame of a single message is
+// that message's; others are copied into the loop's memory once. The burst has a
+// reference, and each queue that the piece stands in. Loop-only.
 type piece struct {
-	p    []byte
-	lent bool // p is from the loop's memory
+	p       []byte
+	loop    *loop
+	refs    int32
+	lent    bool     // p is from the loop's memory
+	message *Message // whose frame p is
 }
 
 // zipped is the piece for the connections that have agreed on the same.
 type zipped struct {
-	piece
+	*piece
 	level, threshold int
 	bits             uint8
 }
@@ -34,11 +37,10 @@ type zipped struct {
 // maxFreeBursts is how many bursts a loop keeps for the next ones.
 const maxFreeBursts = 64
 
-// NewBurst gives a burst with one reference, for connections of this loop. It retains
-// the messages, not the slice. Loop-only.
+// NewBurst gives a burst for connections of this loop. It retains
+// the messages, not the slice, until Release. Loop-only.
 func (l *Loop) NewBurst(messages ...*Message) *Burst {
 	b := l.loop().newBurst()
-	b.refs = 1
 	for _, m := range messages {
 		b.messages = append(b.messages, m.Retain())
 	}
@@ -60,16 +62,15 @@ func (b *Burst) Len() int { return len(b.messages) }
 // Messages are those of NewBurst, valid until Release. Loop-only.
 func (b *Burst) Messages() []*Message { return b.messages }
 
-// Release takes a reference away; the burst must not be used any more. What is on its
-// way over a connection is not affected. Loop-only.
+// Release lets go of the burst, which must not be used any more. What is on its way over
+// a connection is not affected. Loop-only.
 func (b *Burst) Release() {
-	if b.refs--; b.refs > 0 {
-		return
-	}
 	l := b.loop
-	b.plain.release(&l.mem)
+	if b.plain != nil {
+		b.plain.release()
+	}
 	for i := range b.zipped {
-		b.zipped[i].release(&l.mem)
+		b.zipped[i].release()
 	}
 	for _, m := range b.messages {
 		m.Release()
@@ -82,11 +83,33 @@ func (b *Burst) Release() {
 	}
 }
 
-func (p *piece) release(mem *memory) {
-	if p.lent {
-		mem.Put(p.p)
+// release takes a reference away.
+func (p *piece) release() {
+	if p.refs--; p.refs > 0 {
+		return
 	}
-	*p = piece{}
+	l := p.loop
+	if p.lent {
+		l.mem.Put(p.p)
+	}
+	if p.message != nil {
+		p.message.Release()
+	}
+	*p = piece{loop: l}
+	if len(l.pieces) < maxFreeBursts {
+		l.pieces = append(l.pieces, p)
+	}
+}
+
+// newPiece gives a piece with one reference.
+func (l *loop) newPiece() *piece {
+	if n := len(l.pieces); n > 0 {
+		p := l.pieces[n-1]
+		l.pieces = l.pieces[:n-1]
+		p.refs = 1
+		return p
+	}
+	return &piece{loop: l, refs: 1}
 }
 
 // SendBurst queues the messages of a burst like Reply, to leave with everything else
@@ -102,23 +125,23 @@ func (c *Conn) SendBurst(b *Burst) (accepted int, err error) {
 		return 0, ErrClosed
 	}
 	p, ok := b.pieceFor(c)
-	if !ok || c.holdsBack(0) || c.isTight(len(p)) {
+	if !ok || c.holdsBack(0) || c.isTight(len(p.p)) {
 		return c.replyEach(b)
 	}
 	if c.out != nil && c.out.size >= maxCorked {
 		c.flush()
 	}
-	if err := c.reserve(len(p)); err != nil {
+	if err := c.reserve(len(p.p)); err != nil {
 		return 0, err
 	}
 	c.loop.stats.sent.Messages += uint64(len(b.messages))
 	c.touch()
 	c.rememberBurst(b)
 	switch o := c.outbox(); {
-	case c.flags&flagWatching != 0 && len(p) < linkSize: // it may wait for long
-		o.add(&c.loop.mem, p)
+	case c.flags&flagWatching != 0 && len(p.p) < linkSize: // it may wait for long
+		o.add(&c.loop.mem, p.p)
 	default:
-		o.share(b, p)
+		o.share(p)
 	}
 	c.markDirty()
 	return len(b.messages), nil
@@ -143,16 +166,16 @@ func (c *Conn) replyEach(b *Burst) (accepted int, err error) {
 
 // pieceFor gives the burst as it goes over c, or says that it must be encoded for this
 // connection alone.
-func (b *Burst) pieceFor(c *Conn) (p []byte, ok bool) {
+func (b *Burst) pieceFor(c *Conn) (p *piece, ok bool) {
 	d := c.deflation()
 	switch {
 	case c.masks():
 		return nil, false
 	case d == nil:
-		if b.plain.p == nil {
+		if b.plain == nil {
 			b.plain = b.join(func(m *Message) []byte { return m.frame })
 		}
-		return b.plain.p, true
+		return b.plain, true
 	case d.params.SendHistory == codec.FullTakeover:
 		return nil, false
 	}
@@ -160,11 +183,11 @@ func (b *Burst) pieceFor(c *Conn) (p []byte, ok bool) {
 }
 
 // zippedFor gives the piece in which messages are compressed, each for itself.
-func (b *Burst) zippedFor(z *Compression, bits uint8) []byte {
+func (b *Burst) zippedFor(z *Compression, bits uint8) *piece {
 	level := z.sharedLevel()
 	for i := range b.zipped {
 		if x := &b.zipped[i]; x.bits == bits && x.level == level && x.threshold == z.Threshold {
-			return x.p
+			return x.piece
 		}
 	}
 	flate := &b.loop.flate
@@ -175,7 +198,7 @@ func (b *Burst) zippedFor(z *Compression, bits uint8) []byte {
 		return m.compressed(flate, level, bits)
 	})
 	b.zipped = append(b.zipped, zipped{piece: joined, level: level, threshold: z.Threshold, bits: bits})
-	return joined.p
+	return joined
 }
 
 // sharedLevel is the level for messages that are compressed once for many.
@@ -187,19 +210,22 @@ func (z *Compression) sharedLevel() int {
 }
 
 // join puts the frames of the messages into one piece.
-func (b *Burst) join(frame func(m *Message) []byte) piece {
+func (b *Burst) join(frame func(m *Message) []byte) *piece {
+	joined := b.loop.newPiece()
 	if len(b.messages) == 1 {
-		return piece{p: frame(b.messages[0])}
+		joined.message = b.messages[0].Retain()
+		joined.p = frame(joined.message)
+		return joined
 	}
 	size := 0
 	for _, m := range b.messages {
 		size += len(frame(m))
 	}
-	p := b.loop.mem.Get(size)
+	joined.p, joined.lent = b.loop.mem.Get(size), true
 	for _, m := range b.messages {
-		p = append(p, frame(m)...)
+		joined.p = append(joined.p, frame(m)...)
 	}
-	return piece{p: p, lent: true}
+	return joined
 }
 
 // rememberBurst keeps the history that later messages of this connection may refer to
@@ -219,9 +245,9 @@ func (c *Conn) rememberBurst(b *Burst) {
 	}
 }
 
-// share queues a piece of a burst, without a copy.
-func (o *outbox) share(b *Burst, p []byte) {
-	b.refs++
-	o.size += len(p)
-	o.segments = append(o.segments, segment{p: p, burst: b})
+// share queues a piece without a copy.
+func (o *outbox) share(p *piece) {
+	p.refs++
+	o.size += len(p.p)
+	o.segments = append(o.segments, segment{p: p.p, piece: p})
 }

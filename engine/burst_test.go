@@ -338,6 +338,68 @@ func TestWorkAfterTheEnd(t *testing.T) {
 	w.Ask()
 }
 
+func TestLoopTellsItsEnd(t *testing.T) {
+	conns := make(chan *Conn, 1)
+	var told atomic.Int32
+	var loop *Loop
+	t.Run("life", func(t *testing.T) {
+		srv := startServer(t, Config{}, func(s *Server) {
+			s.Handle("/", Endpoint{Handler: HandlerFuncs{Open: func(c *Conn) { conns <- c }}})
+		})
+		connect(t, srv, "/")
+		loop = (<-conns).Loop()
+		loop.OnEnd(func() { told.Add(1) })
+		if told.Load() != 0 {
+			t.Error("told before the end")
+		}
+	})
+	eventually(t, "the end", func() bool { return told.Load() == 1 })
+	loop.OnEnd(func() { told.Add(1) })
+	if told.Load() != 2 {
+		t.Error("not told after the end")
+	}
+}
+
+// OnWritable comes also when the connection's own callbacks send while the socket is
+// drained: here a handler that echoes what was kept back meanwhile.
+func TestCompanionHearsBehindAnEcho(t *testing.T) {
+	c, client, a := stalledMember(t, Endpoint{MaxQueue: 8 << 20, HighWater: 1 << 20, LowWater: 512 << 10})
+	for c.Buffered() < 2<<20 { // so much that the peer is not read from
+		if err := c.Send(Binary, make([]byte, 60<<10)); err != nil {
+			t.Fatal(err)
+		}
+		a.sent++
+	}
+	if err := client.send(codec.OpPing, []byte("kept back")); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < a.sent; {
+		op, _, err := client.recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if op == codec.OpBinary {
+			i++
+		}
+	}
+	eventually(t, "OnWritable", func() bool { return a.writable.Load() > 0 })
+}
+
+func TestDetach(t *testing.T) {
+	c, client, a := stalledMember(t, Endpoint{MaxQueue: 8 << 20})
+	other := new(countingCompanion)
+	onLoop(c.Loop(), func() {
+		_ = c.Attach(other)
+		c.Detach(a)
+		c.Detach(a)
+	})
+	client.Close()
+	eventually(t, "the end", func() bool { return other.ended.Load() == 1 })
+	if a.ended.Load() != 0 {
+		t.Error("a companion that was taken away hears of the end")
+	}
+}
+
 func TestBurstAllocatesNothing(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector allocates")

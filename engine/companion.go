@@ -30,20 +30,41 @@ func (c *Conn) Attach(a Companion) error {
 	return nil
 }
 
+// Detach takes a companion away. Loop-only, also with Endpoint.Workers: see Work.
+func (c *Conn) Detach(a Companion) {
+	x := c.more.Load()
+	if x == nil {
+		return
+	}
+	for at := &x.companions; *at != nil; at = &(*at).next {
+		if (*at).Companion == a {
+			*at = (*at).next
+			return
+		}
+	}
+}
+
 // Stalled says that the socket takes no more for now, so that what is sent has to
 // wait. Loop-only, also with Endpoint.Workers: see Work.
 func (c *Conn) Stalled() bool { return c.flags&flagWatching != 0 }
 
-// tellWritable calls OnWritable if a socket that is writable again has taken all that
-// waited.
+// oweWritable notes that a socket is writable again, which its companions hear when all
+// that waited has left.
+func (c *Conn) oweWritable() {
+	if x := c.more.Load(); x != nil && x.companions != nil {
+		x.owed = true
+	}
+}
+
+// tellWritable calls OnWritable when it is owed. What the connection's own callbacks
+// send meanwhile goes first.
 func (c *Conn) tellWritable() {
-	if x := c.more.Load(); x == nil || x.companions == nil {
+	x := c.more.Load()
+	if x == nil || !x.owed || c.phase != phaseOpen || c.out != nil || c.flags&flagWatching != 0 {
 		return
 	}
-	if c.flushDirty(); c.phase != phaseOpen || c.out != nil || c.flags&flagWatching != 0 {
-		return
-	}
-	for a := c.more.Load().companions; a != nil; a = a.next {
+	x.owed = false
+	for a := x.companions; a != nil; a = a.next {
 		c.guardCompanion("OnWritable", a.OnWritable)
 	}
 }

@@ -159,6 +159,10 @@ func (c *Conn) Subprotocol() string { return c.id.subprotocol }
 // kernel. Safe from any goroutine.
 func (c *Conn) Buffered() int { return c.intake.bytes() }
 
+// QueueLimit is how many bytes may wait for the peer: Endpoint.MaxQueue. Safe from any
+// goroutine.
+func (c *Conn) QueueLimit() int { return c.id.MaxQueue }
+
 // Dropped is how many messages for this connection were dropped: for want of room
 // (Endpoint.WhenFull), or because they would have come too late (SendWithin). Safe
 // from any goroutine.
@@ -230,8 +234,8 @@ func (o *owner) Writable() {
 	c := (*Conn)(o)
 	c.loop.enter()
 	c.flags &^= flagWatching
+	c.oweWritable()
 	c.markDirty()
-	c.tellWritable()
 	c.loop.leave(c)
 }
 

@@ -21,6 +21,7 @@ type extras struct {
 	companions *companions
 
 	meters   *meters // with Endpoint.MaxMessageRate or MaxByteRate
+	owed     bool    // companions have to hear that the socket is writable
 	nameless bool    // the peer is a proxy that doesn't know for whom it speaks
 
 	// any goroutine

@@ -32,6 +32,7 @@ type loop struct {
 	inbounds  []*inbound // free ones
 	outboxes  []*outbox  // free ones
 	bursts    []*Burst   // free ones
+	pieces    []*piece   // free ones
 	works     []*Work    // asked for
 	written   []func()   // to call at the end of the turn
 	request   Request    // the handshake being decided
@@ -48,6 +49,7 @@ type loop struct {
 	awake       atomic.Bool // a turn is running and will look into the inbox before it ends
 	wakePending atomic.Bool // a Woken call will come
 	public      published
+	end         loopEnd
 	ledger      ledger
 }
 

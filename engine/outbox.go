@@ -19,15 +19,15 @@ type outbox struct {
 }
 
 // segment is a run of bytes, in one of three places: a buffer of the loop, one that a
-// sender on another goroutine has filled, or a burst that other connections send too.
+// sender on another goroutine has filled, or a piece of a burst that other connections send too.
 type segment struct {
 	p     []byte
 	from  *bytebufferpool.ByteBuffer
-	burst *Burst
+	piece *piece
 }
 
 // isOwn says whether the bytes stand in a buffer of the loop that has no other use.
-func (s *segment) isOwn() bool { return s.from == nil && s.burst == nil }
+func (s *segment) isOwn() bool { return s.from == nil && s.piece == nil }
 
 const (
 	segmentSize = 64 << 10 // the most that one of our own segments holds
@@ -151,8 +151,8 @@ func (s *segment) release(mem *memory) {
 	switch {
 	case s.from != nil:
 		mem.putFrame(s.from)
-	case s.burst != nil:
-		s.burst.Release()
+	case s.piece != nil:
+		s.piece.release()
 	default:
 		mem.Put(s.p)
 	}

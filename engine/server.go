@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -132,6 +133,7 @@ func (s *Server) serve() error {
 			s.http.cut()
 		}
 		s.finishCut()
+		s.tellLoopEnds()
 		close(s.done)
 	}()
 	err := s.backend.Serve(s.addLoop, func(bound []net.Addr) {
@@ -148,6 +150,16 @@ func (s *Server) serve() error {
 		return errors.New("engine: the event loops have ended by themselves")
 	}
 	return nil
+}
+
+// tellLoopEnds is called when no loop runs any more.
+func (s *Server) tellLoopEnds() {
+	s.mu.Lock()
+	loops := slices.Clone(s.loops)
+	s.mu.Unlock()
+	for _, l := range loops {
+		l.end.tellEnd()
+	}
 }
 
 // Ready is closed when the server listens. Safe from any goroutine.

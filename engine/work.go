@@ -2,6 +2,7 @@ package engine
 
 import (
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 )
 
@@ -65,6 +66,41 @@ func (w *Work) do() (more bool) {
 		}
 	}()
 	return w.run()
+}
+
+// OnEnd has f called when the loop has ended, on any goroutine, or at once if it has
+// already. Work that was asked for and not begun is never done then. Safe from any
+// goroutine.
+func (l *Loop) OnEnd(f func()) {
+	e := &l.loop().end
+	e.mu.Lock()
+	ended := e.ended
+	if !ended {
+		e.calls = append(e.calls, f)
+	}
+	e.mu.Unlock()
+	if ended {
+		f()
+	}
+}
+
+// loopEnd is who wants to hear of a loop's end.
+type loopEnd struct {
+	mu    sync.Mutex
+	ended bool
+	calls []func()
+}
+
+// tellEnd is called when the loop runs no more.
+func (e *loopEnd) tellEnd() {
+	e.mu.Lock()
+	e.ended = true
+	calls := e.calls
+	e.calls = nil
+	e.mu.Unlock()
+	for _, f := range calls {
+		f()
+	}
 }
 
 // AfterWrites calls f, once, when the sockets have been offered what this turn has

@@ -140,6 +140,7 @@ func (c *Conn) flushDirty() {
 		c.resume()
 		c.noteLow()
 		c.rouse()
+		c.tellWritable()
 	}
 }
 
