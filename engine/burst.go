@@ -213,8 +213,10 @@ func (z *Compression) sharedLevel() int {
 func (b *Burst) join(frame func(m *Message) []byte) *piece {
 	joined := b.loop.newPiece()
 	if len(b.messages) == 1 {
-		joined.message = b.messages[0].Retain()
-		joined.p = frame(joined.message)
+		m := b.messages[0]
+		if joined.p = frame(m); &joined.p[0] == &m.frame[0] { // else it is its own, compressed
+			joined.message = m.Retain()
+		}
 		return joined
 	}
 	size := 0

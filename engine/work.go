@@ -69,18 +69,26 @@ func (w *Work) do() (more bool) {
 }
 
 // OnEnd has f called when the loop has ended, on any goroutine, or at once if it has
-// already. Work that was asked for and not begun is never done then. Safe from any
-// goroutine.
-func (l *Loop) OnEnd(f func()) {
-	e := &l.loop().end
+// already. Work that was asked for and not begun is never done then. forget takes that
+// back. Safe from any goroutine.
+func (l *Loop) OnEnd(f func()) (forget func()) {
+	e, call := &l.loop().end, &f
 	e.mu.Lock()
 	ended := e.ended
 	if !ended {
-		e.calls = append(e.calls, f)
+		if e.calls == nil {
+			e.calls = make(map[*func()]struct{})
+		}
+		e.calls[call] = struct{}{}
 	}
 	e.mu.Unlock()
 	if ended {
 		f()
+	}
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.calls, call)
 	}
 }
 
@@ -88,7 +96,7 @@ func (l *Loop) OnEnd(f func()) {
 type loopEnd struct {
 	mu    sync.Mutex
 	ended bool
-	calls []func()
+	calls map[*func()]struct{}
 }
 
 // tellEnd is called when the loop runs no more.
@@ -98,8 +106,8 @@ func (e *loopEnd) tellEnd() {
 	calls := e.calls
 	e.calls = nil
 	e.mu.Unlock()
-	for _, f := range calls {
-		f()
+	for f := range calls {
+		(*f)()
 	}
 }
 

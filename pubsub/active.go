@@ -104,10 +104,17 @@ type dueHeap []*subscription
 
 func (h dueHeap) Len() int           { return len(h) }
 func (h dueHeap) Less(i, j int) bool { return h[i].due < h[j].due }
-func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].timedAt, h[j].timedAt = i, j
+}
 
 // Push implements heap.Interface.
-func (h *dueHeap) Push(x any) { *h = append(*h, x.(*subscription)) }
+func (h *dueHeap) Push(x any) {
+	sub := x.(*subscription)
+	sub.timedAt = len(*h)
+	*h = append(*h, sub)
+}
 
 // Pop implements heap.Interface.
 func (h *dueHeap) Pop() any {

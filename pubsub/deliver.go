@@ -67,8 +67,7 @@ func (s *shard) deliverBatch(budget int) int {
 			if budget == 0 {
 				return 0
 			}
-			budget--
-			s.deliverTo(sub.owner, sub)
+			budget = max(0, budget-s.deliverTo(sub.owner, sub))
 		}
 		s.finish(g)
 		b.at++
@@ -104,17 +103,49 @@ func (s *shard) endBatch() {
 }
 
 // deliverTo gives a connection what the batch has for it by way of sub, and of its
-// other subscriptions too, so that it all leaves in one write.
-func (s *shard) deliverTo(o *subscriber, sub *subscription) {
+// other subscriptions too, so that it all leaves in one write. It gives what that
+// cost, as a number of plain deliveries.
+func (s *shard) deliverTo(o *subscriber, sub *subscription) (cost int) {
+	if o.overlapping {
+		return s.deliverOnce(o)
+	}
 	s.deliver(sub)
 	if len(o.live) == 1 {
-		return
+		return 1
 	}
 	for _, other := range o.live {
 		if g := other.group; g.active && g.number == s.batch.number && other.batch != s.batch.number {
 			s.deliver(other)
+			cost++
 		}
 	}
+	return 1 + cost + len(o.live)/16
+}
+
+// deliverOnce is deliverTo where subscriptions match the same topics: each message comes
+// by way of the first that matches it.
+func (s *shard) deliverOnce(o *subscriber) (cost int) {
+	s.messages = s.messages[:0]
+	began := len(s.note.runs)
+	for _, e := range s.batch.events {
+		for _, sub := range o.live {
+			if sub.batch == s.batch.number || sub.struck.Load() || !matches(sub.pattern, e.topic.name) {
+				continue
+			}
+			if s.wants(sub, e) {
+				s.messages = append(s.messages, e.message)
+				s.note.addOne(e)
+			}
+			break
+		}
+	}
+	for _, sub := range o.live {
+		sub.batch = s.batch.number
+	}
+	if !s.sendMessages(o.live[0]) {
+		s.note.forget(began)
+	}
+	return 1 + len(s.batch.events)*len(o.live)/32
 }
 
 // deliver gives a subscription its messages of the batch.
@@ -128,23 +159,27 @@ func (s *shard) deliver(sub *subscription) {
 		g.burst = s.burst(g.events)
 	}
 	if s.takesAll(sub) {
-		s.send(sub, g.burst)
-		s.note.add(g)
+		if s.send(sub, g.burst) {
+			s.note.add(g)
+		}
 		return
 	}
 	s.messages = s.messages[:0]
+	began := len(s.note.runs)
 	for _, e := range g.events {
 		if s.wants(sub, e) {
 			s.messages = append(s.messages, e.message)
 			s.note.addOne(e)
 		}
 	}
-	s.sendMessages(sub)
+	if !s.sendMessages(sub) {
+		s.note.forget(began)
+	}
 }
 
 // takesAll says whether a subscription gets everything that its group gets.
 func (s *shard) takesAll(sub *subscription) bool {
-	if sub.fence != nil || sub.owner.overlapping || sub.waiting != nil || sub.interval != 0 {
+	if sub.fence != nil || sub.waiting != nil || sub.interval != 0 {
 		return false
 	}
 	switch sub.options.Mode {
@@ -160,7 +195,7 @@ func (s *shard) takesAll(sub *subscription) bool {
 // wants says whether a subscription gets a message now. One that it gets later it
 // keeps.
 func (s *shard) wants(sub *subscription, e *event) bool {
-	if !sub.fence.passes(e) || sub.owner.overlapping && !sub.isFirstFor(e) {
+	if !sub.fence.passes(e) {
 		return false
 	}
 	stats := &s.hub.stats
@@ -178,30 +213,22 @@ func (s *shard) wants(sub *subscription, e *event) bool {
 	return true
 }
 
-// isFirstFor says whether no older subscription of the connection matches the event.
-func (sub *subscription) isFirstFor(e *event) bool {
-	for _, other := range sub.owner.live {
-		if other == sub {
-			return true
-		}
-		if !other.struck.Load() && matches(other.pattern, e.topic.name) {
-			return false
-		}
-	}
-	return true
-}
-
 // keep has a message wait.
 func (s *shard) keep(sub *subscription, e *event) {
 	if sub.waiting == nil {
 		sub.waiting = s.newWaiting(sub)
 	}
 	before := sub.waiting.len()
-	dropped := sub.waiting.add(e)
+	dropped, late := sub.waiting.add(e, s.now)
 	stats := &s.hub.stats
 	stats.pending.Add(uint64(dropped))
+	stats.late.Add(uint64(late))
 	if sub.options.Mode == Latest && dropped == 0 && sub.waiting.len() == before {
 		stats.conflated.Add(1)
+	}
+	if n, ok := sub.waiting.(*newest); ok && n.most == 0 && n.deleted > s.hub.cfg.MaxKeys {
+		s.restart(sub, ">") // keys that come and go would pile up: their values say as much
+		return
 	}
 	switch {
 	case sub.interval != 0:
@@ -214,22 +241,38 @@ func (s *shard) keep(sub *subscription, e *event) {
 func (s *shard) newWaiting(sub *subscription) waiting {
 	cfg := &s.hub.cfg
 	if sub.options.Mode == Deadline {
-		return &inOrder{most: cfg.MaxPending, maxAge: sub.options.MaxAge}
+		return &inOrder{most: cfg.MaxPending, mostBytes: maxPendingBytes, maxAge: sub.options.MaxAge}
 	}
 	n := new(newest)
-	if cfg.NoLastValues { // nothing else bounds the keys
+	if !s.keepsValues(sub) { // nothing else bounds the keys
 		n.most = cfg.MaxKeys
 	}
 	return n
 }
 
-// flush sends what waits for a subscription, as much as fits one write, and says
+// maxPendingBytes is what may wait for a subscription with Deadline, in bytes.
+const maxPendingBytes = 4 << 20
+
+// room is how many bytes may be sent to a subscription now that it does not have to get
+// at once: enough for one write, and no more than leaves half of the connection's queue
+// to others.
+func (s *shard) room(sub *subscription) int {
+	c := sub.owner.conn
+	return min(batchBytes, c.QueueLimit()/2) - c.Buffered()
+}
+
+// flush sends what waits for a subscription, as much as there is room for, and says
 // whether more is left.
 func (s *shard) flush(sub *subscription) (more bool) {
 	s.messages = s.messages[:0]
 	stats := &s.hub.stats
-	for size := 0; size < batchBytes && len(s.messages) < batchEvents; {
-		e, skipped, late := sub.waiting.next(s.now)
+	began, room := len(s.note.runs), s.room(sub)
+	for size := 0; len(s.messages) < batchEvents; {
+		most := room - size
+		if size == 0 && sub.owner.conn.Buffered() == 0 {
+			most = noLimit // what finds nothing before it is always taken
+		}
+		e, skipped, late := sub.waiting.next(s.now, most)
 		stats.late.Add(uint64(late))
 		if e == nil {
 			break
@@ -249,7 +292,9 @@ func (s *shard) flush(sub *subscription) (more bool) {
 	if !more && sub.interval == 0 {
 		sub.waiting = nil
 	}
-	s.sendMessages(sub)
+	if !s.sendMessages(sub) {
+		s.note.forget(began)
+	}
 	return more
 }
 
@@ -274,21 +319,23 @@ func (s *shard) burst(events []*event) *engine.Burst {
 	return s.loop.NewBurst(s.messages...)
 }
 
-// sendMessages sends what stands in s.messages.
-func (s *shard) sendMessages(sub *subscription) {
+// sendMessages sends what stands in s.messages, and says whether any was accepted.
+func (s *shard) sendMessages(sub *subscription) (sent bool) {
 	if len(s.messages) > 0 {
 		b := s.loop.NewBurst(s.messages...)
-		s.send(sub, b)
+		sent = s.send(sub, b)
 		b.Release()
 	}
 	clear(s.messages)
 	s.messages = s.messages[:0]
+	return sent
 }
 
-func (s *shard) send(sub *subscription, b *engine.Burst) {
+func (s *shard) send(sub *subscription, b *engine.Burst) (sent bool) {
 	n, err := sub.owner.conn.SendBurst(b)
 	s.note.delivered += uint64(n)
 	if errors.Is(err, engine.ErrDropped) {
 		s.hub.stats.full.Add(uint64(b.Len() - n))
 	}
+	return n > 0
 }

@@ -47,7 +47,7 @@ type Mark struct {
 }
 
 // Encoder makes the messages of a hub's protocol. Its methods are called from any
-// goroutine, several at once. An update is encoded once, whatever the number of its
+// goroutine, several at once, and must not call the hub. An update is encoded once, whatever the number of its
 // subscribers, unless it says that something was skipped.
 type Encoder interface {
 	// Op is the kind of the messages, engine.Text or engine.Binary.

@@ -30,6 +30,7 @@ type Hub struct {
 	topicsMu sync.RWMutex
 	byName   map[string]*topic
 	tree     topicTree[*topic]
+	topicsAt atomic.Uint64 // changes with byName; how many were made and forgotten
 	searched time.Duration // when all topics were last looked through for old ones
 
 	watchMu    sync.Mutex // the broker hears of first and last subscriptions in order
@@ -58,6 +59,8 @@ func New(cfg Config) (*Hub, error) {
 // Close ends the hub: nothing more is delivered, and its methods return ErrHubClosed.
 // Connections stay open.
 func (h *Hub) Close() error {
+	h.watchMu.Lock() // the broker hears nothing more after its end
+	defer h.watchMu.Unlock()
 	if h.closed.Swap(true) {
 		return ErrHubClosed
 	}
@@ -75,6 +78,9 @@ func (h *Hub) Publish(topic, key string, payload []byte) (Position, error) {
 	return h.publish(Publication{Topic: topic, Key: key, Payload: payload})
 }
 
+// maxKey is the longest key, in bytes.
+const maxKey = 1024
+
 // PublishAll publishes messages that belong together, in order: each loop is called when
 // all have their places, so that a subscriber gets them in one write, or in a few where
 // they are many. Positions are not looked at. It does not retain payloads.
@@ -89,7 +95,7 @@ func (h *Hub) PublishAll(messages []Publication) (published int, err error) {
 	defer func() {
 		for _, s := range held {
 			s.held.Add(-1)
-			s.work.Ask()
+			s.wake()
 		}
 	}()
 	for i := range messages {
@@ -121,6 +127,9 @@ func (h *Hub) Delete(topic, key string) (Position, error) {
 func (h *Hub) publish(p Publication) (Position, error) {
 	if h.closed.Load() {
 		return Position{}, ErrHubClosed
+	}
+	if len(p.Key) > maxKey {
+		return Position{}, fmt.Errorf("%w: a key has at most %d bytes", ErrTooLong, maxKey)
 	}
 	if len(p.Payload) > h.cfg.MaxPayload {
 		return Position{}, fmt.Errorf("%w: %d bytes, and at most %d may be", ErrTooLong, len(p.Payload), h.cfg.MaxPayload)
@@ -167,7 +176,7 @@ func (h *Hub) makeTopic(name string) (*topic, error) {
 		return nil, fmt.Errorf("%w: %d", ErrTooManyTopics, h.cfg.MaxTopics)
 	}
 	name = strings.Clone(name) // it may be a part of something large
-	t := &topic{name: name, used: h.now()}
+	t := &topic{name: name, born: h.topicsAt.Add(1), used: h.now()}
 	h.byName[name] = t
 	h.tree.set(name, t)
 	return t, nil
@@ -189,6 +198,7 @@ func (h *Hub) forgetSome() {
 		if t.forgetIfOld(h, now) {
 			delete(h.byName, name)
 			h.tree.remove(name)
+			h.topicsAt.Add(1)
 		}
 	}
 }
@@ -293,6 +303,7 @@ func (k *sink) Deliver(p Publication) error {
 			fallthrough
 		case p.Seq != t.pos.Seq+1:
 			t.history.clear()
+			t.cleared = p.Seq
 		}
 		return nil
 	})
@@ -374,7 +385,11 @@ func (k *sink) Restore(name string, at Position, values, last []Publication) err
 	for i := range last {
 		t.history.add(h.encode(t, &last[i]), h.cfg.History, h.cfg.HistoryBytes)
 	}
+	known := t.pos.Epoch != 0
 	t.pos, t.cleared, t.used = at, at.Seq, h.now()
+	if known && len(h.interestedIn(t)) > 0 { // who gets the topic has not had all of that
+		k.Lost(name)
+	}
 	return nil
 }
 

@@ -28,9 +28,14 @@ type share struct {
 var brokerPatience = 10 * time.Second
 
 // addInterest counts a subscription in.
-func (h *Hub) addInterest(pattern string, s *shard) {
+func (h *Hub) addInterest(sub *subscription) {
+	pattern, s := sub.pattern, sub.owner.shard
 	h.watchMu.Lock()
 	defer h.watchMu.Unlock()
+	if h.closed.Load() {
+		return
+	}
+	sub.counted.Store(true)
 	if first := h.countIn(pattern, s); first != nil {
 		var once sync.Once
 		ready := func(error) { once.Do(func() { h.interestReady(first) }) }
@@ -95,7 +100,7 @@ func (h *Hub) isReady(sub *subscription) bool {
 func (h *Hub) dropInterest(sub *subscription) {
 	h.watchMu.Lock()
 	defer h.watchMu.Unlock()
-	if h.countOut(sub) {
+	if sub.counted.Swap(false) && h.countOut(sub) && !h.closed.Load() {
 		h.broker.Unwatch(sub.pattern)
 	}
 }
@@ -128,6 +133,7 @@ func (h *Hub) interestedIn(t *topic) []*shard {
 	if at := h.interestAt.Load(); t.interestedAt != at {
 		h.interestMu.RLock()
 		t.interestedAt = h.interestAt.Load()
+		clear(t.interested)
 		t.interested = t.interested[:0]
 		h.interests.match(t.name, func(i *interest) {
 			for _, x := range i.shards {

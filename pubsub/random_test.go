@@ -223,8 +223,8 @@ func randomLives(t *testing.T, seed uint64) {
 						tr.add(topic, key, abridged(payload), false, pos)
 					}
 				}
-				if rng.IntN(50) == 0 {
-					time.Sleep(time.Duration(rng.IntN(300)) * time.Microsecond)
+				if rng.IntN(20) == 0 { // the loops have to keep up
+					time.Sleep(time.Duration(rng.IntN(2000)) * time.Microsecond)
 				}
 			}
 		}()

@@ -1,6 +1,8 @@
 package pubsub
 
 import (
+	"container/heap"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -41,6 +43,7 @@ type shard struct {
 	queue       []*event
 	orders      []order
 	subscribers map[*engine.Conn]*subscriber
+	forget      func() // see stopListening
 
 	// loop-only
 	patterns   trie[*group]
@@ -57,6 +60,7 @@ type shard struct {
 	visit      func(*group)      // batch.add, made once
 	now        time.Duration
 	note       latencyNote
+	found      search // the last one
 }
 
 // group is the subscriptions of a shard with one pattern.
@@ -111,7 +115,10 @@ func (h *Hub) shardOf(c *engine.Conn) *shard {
 	made.work = loop.NewWork(made.run)
 	made.visit = made.batch.add
 	made.note.init(made)
-	s, _ := h.shards.LoadOrStore(loop, made)
+	s, had := h.shards.LoadOrStore(loop, made)
+	if !had {
+		made.stopListening(loop.OnEnd(made.loopEnded))
+	}
 	return s.(*shard)
 }
 
@@ -126,12 +133,13 @@ func (h *Hub) eachShard(f func(*shard)) {
 // of a topic come in order.
 func (s *shard) push(e *event) {
 	s.mu.Lock()
-	if !s.gone {
-		s.queue = append(s.queue, e)
-		s.pushed++
-		s.backlog.Add(int64(e.size()))
+	defer s.mu.Unlock()
+	if s.gone {
+		return
 	}
-	s.mu.Unlock()
+	s.queue = append(s.queue, e)
+	s.pushed++
+	s.backlog.Add(int64(e.size()))
 	if s.held.Load() == 0 {
 		s.work.Ask()
 	}
@@ -139,9 +147,22 @@ func (s *shard) push(e *event) {
 
 func (s *shard) ask(o order) {
 	s.mu.Lock()
-	s.orders = append(s.orders, o)
-	s.mu.Unlock()
-	s.work.Ask()
+	defer s.mu.Unlock()
+	if !s.gone {
+		s.orders = append(s.orders, o)
+		s.work.Ask()
+	} else if o.kind == orderAdd { // its loop has ended meanwhile
+		go s.hub.dropInterest(o.sub)
+	}
+}
+
+// wake has the loop look at the shard.
+func (s *shard) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.gone {
+		s.work.Ask()
+	}
 }
 
 // run does a piece of the shard's work. It is called on the loop.
@@ -245,7 +266,12 @@ func (s *shard) remove(sub *subscription) {
 	if !sub.live {
 		return // it never began, or has ended with its connection
 	}
+	unheard := sub.fence.isWaiting() || sub.waiting != nil && sub.waiting.len() > 0
 	sub.live, sub.fence, sub.waiting = false, nil, nil
+	if sub.timed {
+		heap.Remove(&s.timed, sub.timedAt)
+		sub.timed = false
+	}
 	sub.group.remove(sub)
 	if len(sub.group.subs) == 0 {
 		s.patterns.remove(sub.pattern)
@@ -253,10 +279,25 @@ func (s *shard) remove(sub *subscription) {
 	owner := sub.owner
 	owner.live = slices.DeleteFunc(owner.live, func(x *subscription) bool { return x == sub })
 	if owner.overlapping {
-		owner.lookForOverlaps()
+		s.takeOver(sub, unheard)
+	}
+	if owner.beginning == sub {
+		s.letNextBegin(owner)
 	}
 	s.hub.stats.subscriptions.Add(-1)
 	s.hub.dropInterest(sub)
+}
+
+// takeOver has the other subscriptions of a connection go on with the topics of one that
+// has ended. What that one has not got is not lost: it is part of a snapshot.
+func (s *shard) takeOver(sub *subscription, unheard bool) {
+	owner := sub.owner
+	owner.lookForOverlaps()
+	for _, other := range owner.live {
+		if unheard && !owner.ended && overlaps(other.pattern, sub.pattern) && !s.hub.cfg.NoLastValues {
+			s.restart(other, "")
+		}
+	}
 }
 
 // remove takes a subscription out of its group. While a batch goes through the group
@@ -312,7 +353,7 @@ func (o *subscriber) OnWritable(*engine.Conn) {
 	s.setTimer()
 	s.note.send()
 	if s.canGoOn() {
-		s.work.Ask()
+		s.wake()
 	}
 }
 
@@ -335,11 +376,61 @@ func (s *shard) leaveIfEnded(o *subscriber) {
 	}
 	delete(s.subscribers, o.conn)
 	if len(s.subscribers) == 0 {
-		s.gone, s.queue = true, nil
-		s.backlog.Store(0)
-		s.hub.shards.CompareAndDelete(s.loop, s)
-		if s.timer != nil {
-			s.timer.Stop()
+		s.end()
+	}
+}
+
+// stopListening keeps what has the loop's end not told any more, for when the shard is
+// gone.
+func (s *shard) stopListening(forget func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		forget()
+	}
+	s.forget = forget
+}
+
+// end has another shard take the place of this one. What hangs on its loop is let go
+// of: topics may know the shard for long. The caller holds mu.
+func (s *shard) end() {
+	for _, o := range s.orders {
+		if o.kind == orderAdd { // of a connection that has ended before
+			go s.hub.dropInterest(o.sub)
+		}
+	}
+	if s.forget != nil {
+		s.forget()
+	}
+	s.gone, s.queue, s.orders = true, nil, nil
+	s.backlog.Store(0)
+	s.hub.shards.CompareAndDelete(s.loop, s)
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.loop, s.work, s.timer, s.forget = nil, nil, nil, nil
+	s.active, s.fenced, s.timed = nil, nil, nil
+}
+
+// loopEnded is called when the loop runs no more. Subscriptions that were not begun by
+// then have nobody else to end them.
+func (s *shard) loopEnded() {
+	s.mu.Lock()
+	var left []*subscription
+	if !s.gone {
+		for _, o := range s.subscribers {
+			left = append(append(left, o.all...), o.live...)
+			o.ended = true
+		}
+		clear(s.subscribers)
+		s.end()
+	}
+	s.mu.Unlock()
+	for _, sub := range left {
+		if sub.live {
+			s.remove(sub)
+		} else {
+			s.hub.dropInterest(sub)
 		}
 	}
 }
@@ -355,8 +446,14 @@ func (s *shard) endAll() {
 		}
 		o.all = nil
 	}
+	owners := slices.Collect(maps.Values(s.subscribers))
 	s.mu.Unlock()
 	for _, sub := range all {
 		s.remove(sub)
+	}
+	for _, o := range owners {
+		o.conn.Detach(o)
+		o.ended = true
+		s.leaveIfEnded(o)
 	}
 }

@@ -1,85 +1,135 @@
 package pubsub
 
 import (
-	"math"
-
-	"github.com/headrace/headrace/engine"
+	"cmp"
+	"slices"
 )
 
-// fence keeps messages from a subscription that are part of its snapshot: a topic's
-// messages up to the position at which its values were read. Until that has happened
-// all are kept away, because the snapshot will hold them. So a snapshot can be as slow
-// as the socket, and nothing has to be stored for it. Loop-only.
+// fence keeps messages from a subscription that are part of its snapshot. The topics
+// of a snapshot are sent one by one, in the order in which they were made; the messages
+// of those whose turn has not come are kept away, because the snapshot will hold them.
+// So a snapshot can be as slow as the socket, and nothing has to be stored for it. Of
+// those that were sent, the messages up to the position that was read are kept away,
+// until they are through. Loop-only.
 type fence struct {
 	all    bool // nothing passes: the broker has to bring something first
 	search bool // nor now: the topics of the pattern have to be looked up
-	until  map[*topic]uint64
-	topics []*topic // those whose snapshot has to come
-	lost   bool     // their snapshots say that messages are missing
-	opened bool     // all have come
-	last   uint64   // then: the fence can go when so many messages of the shard are done
+
+	marks  []Mark   // to be sent first: topics of Options.Since that are no more
+	topics []*topic // in the order in which they were made; others may use the slice too
+	next   int      // the topic whose turn it is
+	part   *part    // what is left of it
+	lost   string   // topics that match this pattern get a mark that says so; "": none
+
+	passed map[*topic]passage
+	opened bool   // all have come
+	last   uint64 // then: the fence can go when so many messages of the shard are done
 }
 
-// withheld as fence.until says that the topic's snapshot has to come.
-const withheld = math.MaxUint64
+// passage is where a topic was when it was read for a snapshot.
+type passage struct {
+	Position
+	pushed uint64 // how many messages the shard had been given
+}
+
+// part is what is left to send of a topic.
+type part struct {
+	topic  *topic // nil: the mark is all
+	mark   Mark
+	begun  bool // the mark is sent
+	events []*event
+	next   int
+}
 
 // passes says whether a message is not part of the snapshot. A nil fence has none.
 func (f *fence) passes(e *event) bool {
 	if f == nil {
 		return true
 	}
-	until, ok := f.until[e.topic]
-	return !f.all && !f.search && (!ok || e.seq > until)
+	if f.all || f.search || f.withholds(e.topic) {
+		return false
+	}
+	p, ok := f.passed[e.topic]
+	return !ok || e.epoch == p.Epoch && e.seq > p.Seq
 }
+
+// withholds says whether a topic's snapshot has to come.
+func (f *fence) withholds(t *topic) bool {
+	rest := f.topics[f.next:]
+	if len(rest) == 0 || t.born < rest[0].born || t.born > rest[len(rest)-1].born {
+		return false
+	}
+	_, found := slices.BinarySearchFunc(rest, t, compareTopics)
+	return found
+}
+
+func compareTopics(a, b *topic) int { return cmp.Compare(a.born, b.born) }
 
 // isWaiting says whether snapshots have to come.
 func (f *fence) isWaiting() bool { return f != nil && !f.all && !f.opened }
 
+// keepsValues says whether a subscription begins with the values of its topics.
+func (s *shard) keepsValues(sub *subscription) bool {
+	return !s.hub.cfg.NoLastValues && !sub.options.NoSnapshot
+}
+
 // start begins the snapshot of a new subscription.
 func (s *shard) start(sub *subscription) {
 	h, o := s.hub, &sub.options
-	f := &fence{until: make(map[*topic]uint64)}
+	f := new(fence)
 	sub.fence = f
-	exact := isLiteral(sub.pattern)
 	switch {
-	case !h.cfg.NoLastValues && !o.NoSnapshot:
+	case s.keepsValues(sub):
 		f.search = true // later, because there may be many
 	case len(o.Since) > 0:
 		for name := range o.Since {
 			if t := h.topic(name); t != nil {
 				f.topics = append(f.topics, t)
-			} else {
-				s.sendTopic(sub, Mark{Kind: SnapshotBegin, Topic: name, Lost: true}, nil)
 			}
 		}
-	case exact:
+		slices.SortFunc(f.topics, compareTopics)
+		f.addVanished(h, o.Since)
+	case isLiteral(sub.pattern):
 		if t := h.topic(sub.pattern); t != nil {
-			f.until[t] = sub.from.Seq
+			s.pass(sub, t, sub.from)
 		}
 		if !o.NoSnapshot {
-			s.sendTopic(sub, Mark{Kind: SnapshotBegin, Topic: sub.pattern, Position: sub.from}, nil)
+			s.sendMarks(sub, Mark{Kind: SnapshotBegin, Topic: sub.pattern, Position: sub.from})
 		}
 	}
-	f.withhold(f.topics)
 	s.activate(sub)
 }
 
-// search looks up the topics of a subscription's pattern.
-func (s *shard) search(sub *subscription) {
-	f := sub.fence
-	f.search = false
-	f.topics = s.hub.matching(sub.pattern)
-	f.withhold(f.topics)
-	if len(f.topics) == 0 && isLiteral(sub.pattern) {
-		_, came := sub.options.Since[sub.pattern]
-		s.sendTopic(sub, Mark{Kind: SnapshotBegin, Topic: sub.pattern, Lost: came}, nil)
+// addVanished notes the topics that a subscriber knows and that are no more.
+func (f *fence) addVanished(h *Hub, since map[string]Position) {
+	for name := range since {
+		if h.topic(name) == nil {
+			f.marks = append(f.marks, Mark{Kind: SnapshotBegin, Topic: name, Lost: true})
+		}
 	}
 }
 
-func (f *fence) withhold(topics []*topic) {
-	for _, t := range topics {
-		f.until[t] = withheld
+// search looks up the topics of a subscription's pattern. Subscriptions that come
+// together share the list.
+func (s *shard) search(sub *subscription) {
+	f, h := sub.fence, s.hub
+	f.search = false
+	if at := h.topicsAt.Load(); s.found.pattern != sub.pattern || s.found.at != at {
+		s.found = search{sub.pattern, at, h.matching(sub.pattern)}
+		slices.SortFunc(s.found.topics, compareTopics)
 	}
+	f.topics = s.found.topics
+	f.addVanished(h, sub.options.Since)
+	if len(f.topics) == 0 && len(f.marks) == 0 && isLiteral(sub.pattern) {
+		f.marks = append(f.marks, Mark{Kind: SnapshotBegin, Topic: sub.pattern})
+	}
+}
+
+// search is the topics that a pattern matched in a state of the hub.
+type search struct {
+	pattern string
+	at      uint64
+	topics  []*topic
 }
 
 // startAgain sends the snapshots of topics again of which messages may be missing.
@@ -88,77 +138,261 @@ func (s *shard) startAgain(pattern string) {
 	var subs []*subscription
 	for _, o := range s.subscribers {
 		for _, sub := range o.live {
-			if overlaps(sub.pattern, pattern) && (sub.fence == nil || !sub.fence.all && !sub.fence.search) {
+			if overlaps(sub.pattern, pattern) && (sub.fence == nil || !sub.fence.all) {
 				subs = append(subs, sub)
 			}
 		}
 	}
 	s.mu.Unlock()
 	for _, sub := range subs {
-		if sub.fence == nil || sub.fence.opened {
-			sub.fence = &fence{until: make(map[*topic]uint64)}
+		s.restart(sub, pattern)
+	}
+}
+
+// restart sends a subscription's snapshot again. What waits for it is part of that. The
+// topics that match lost get a mark that says that messages are missing.
+func (s *shard) restart(sub *subscription, lost string) {
+	f := &fence{search: true, lost: lost}
+	if sub.fence != nil {
+		f.passed, f.marks = sub.fence.passed, sub.fence.marks
+	}
+	if !s.hub.cfg.NoLastValues {
+		sub.waiting = nil
+		sub.options.Since, sub.options.NoSnapshot = nil, false // what is missing has to be made good
+	} else { // there is nothing to begin again with
+		f.search = false
+		if old := sub.fence; old != nil {
+			f.topics, f.next, f.part = old.topics, old.next, old.part
 		}
-		f := sub.fence
-		f.lost = true
 		for _, t := range s.hub.matching(sub.pattern) {
-			if matches(pattern, t.name) && f.until[t] != withheld {
-				f.until[t] = withheld
-				f.topics = append(f.topics, t)
+			if lost != "" && matches(lost, t.name) && len(f.marks) < maxPositions {
+				f.marks = append(f.marks, Mark{Kind: SnapshotBegin, Topic: t.name, Position: t.position(), Lost: true})
 			}
 		}
-		if sub.waiting != nil {
-			sub.waiting.forget(func(e *event) bool { return matches(pattern, e.topic.name) })
-		}
-		s.activate(sub)
 	}
+	sub.fence = f
+	s.activate(sub)
 }
 
 // topicsPerTurn is how many topics a snapshot goes on by at a time.
 const topicsPerTurn = 256
 
-// continueSnapshot sends as many topics of a snapshot as fit one write, and says
-// whether there are more that the socket may take.
+// continueSnapshot sends as much of a snapshot as there is room for, and says whether
+// there is more that the socket may take. A connection gets one snapshot after the
+// other.
 func (s *shard) continueSnapshot(sub *subscription) (more bool) {
-	f, c := sub.fence, sub.owner.conn
-	if !f.isWaiting() {
+	f, c, o := sub.fence, sub.owner.conn, sub.owner
+	if !f.isWaiting() || o.beginning != nil && o.beginning != sub {
+		return false
+	}
+	o.beginning = sub
+	if c.Stalled() || !c.IsOpen() { // OnWritable comes, or the end
 		return false
 	}
 	if f.search {
 		s.search(sub)
 	}
-	for n := 0; len(f.topics) > 0; n++ {
-		if c.Stalled() { // OnWritable comes
+	for n := 0; ; n++ {
+		if f.part == nil && !s.nextPart(sub) {
+			s.endSnapshot(sub)
 			return false
 		}
-		if n == topicsPerTurn || c.Buffered() > batchBytes || !c.IsOpen() {
-			return c.IsOpen()
-		}
-		last := len(f.topics) - 1
-		if !s.snapshot(sub, f.topics[last]) {
+		if n == topicsPerTurn || !s.sendPart(sub) {
 			return true
 		}
-		f.topics[last] = nil
-		f.topics = f.topics[:last]
 	}
-	s.messages = s.messages[:0]
-	s.addMark(sub, Mark{Kind: Live, Pattern: sub.pattern})
-	s.sendMessages(sub)
-	s.openFence(sub)
+}
+
+// nextPart reads the next topic, and says whether there is one.
+func (s *shard) nextPart(sub *subscription) bool {
+	f := sub.fence
+	if n := len(f.marks); n > 0 {
+		f.part = &part{mark: f.marks[n-1]}
+		f.marks = f.marks[:n-1]
+		return true
+	}
+	for ; f.next < len(f.topics); f.next++ {
+		if p, ok := s.read(sub, f.topics[f.next]); ok {
+			f.part = p
+			return true
+		}
+	}
 	return false
 }
 
-// openFence ends a snapshot: the fence is needed for the messages that were pushed
-// before only.
-func (s *shard) openFence(sub *subscription) {
+// read reads what a topic holds for a subscription: its values, or what a subscriber
+// that comes back has missed. ok false: it was forgotten before this one was there.
+func (s *shard) read(sub *subscription, t *topic) (p *part, ok bool) {
+	f := sub.fence
+	mark := Mark{Kind: SnapshotBegin, Topic: t.name, Lost: f.lost != "" && matches(f.lost, t.name)}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.forgotten {
+		return nil, false
+	}
+	mark.Position = t.pos
+	if at, came := sub.options.Since[t.name]; came && !mark.Lost {
+		if missed, known := t.since(at, sub.options.Mode == Latest, !s.hub.cfg.NoLastValues); known {
+			mark.Kind, mark.Count = Recovered, len(missed)
+			return &part{topic: t, mark: mark, events: missed}, true
+		}
+		mark.Lost = true
+	}
+	p = &part{topic: t}
+	if !sub.options.NoSnapshot {
+		p.events = t.snapshot(0)
+	}
+	mark.Count = len(p.events)
+	p.mark = mark
+	return p, true
+}
+
+// sendPart sends what there is room for of the topic whose turn it is, and says whether
+// that was all. The messages of a topic that takes several turns have been kept away
+// meanwhile, so those follow, or if they are gone the topic's values once more.
+func (s *shard) sendPart(sub *subscription) bool {
+	f, p := sub.fence, sub.fence.part
+	whole := !p.begun
+	s.messages = s.messages[:0]
+	room, size := s.room(sub), 0
+	if !p.begun {
+		s.addMark(sub, p.mark)
+		p.begun = true
+	}
+	for ; p.next < len(p.events); p.next++ {
+		m := p.events[p.next].message
+		if size += m.Size(); size > room && (len(s.messages) > 0 || sub.owner.conn.Buffered() > 0) {
+			break
+		}
+		s.messages = append(s.messages, m)
+	}
+	through := p.next == len(p.events)
+	if through && p.mark.Kind == SnapshotBegin {
+		end := p.mark
+		end.Kind = SnapshotEnd
+		s.addMark(sub, end)
+	}
+	s.sendMessages(sub)
+	if !through {
+		return false
+	}
+	s.countPart(p)
+	f.part = nil
+	switch {
+	case p.topic == nil:
+		return true
+	case whole:
+		s.pass(sub, p.topic, p.mark.Position)
+	default:
+		if f.part = s.meanwhile(sub, p.topic, p.mark.Position); f.part != nil {
+			return true
+		}
+	}
+	f.next++
+	return true
+}
+
+// meanwhile gives the messages of a topic that have come while it was sent, nil if there
+// are none: then those that come pass.
+func (s *shard) meanwhile(sub *subscription, t *topic, at Position) *part {
+	t.mu.Lock()
+	now := t.pos
+	missed, known := t.since(at, sub.options.Mode == Latest, !s.hub.cfg.NoLastValues)
+	t.mu.Unlock()
+	switch {
+	case !known:
+		delete(sub.options.Since, t.name)
+		p, _ := s.read(sub, t)
+		return p
+	case len(missed) == 0:
+		s.pass(sub, t, now)
+		return nil
+	}
+	return &part{topic: t, mark: Mark{Kind: Recovered, Topic: t.name, Position: now, Count: len(missed)}, events: missed}
+}
+
+// countPart counts a topic that was sent.
+func (s *shard) countPart(p *part) {
+	stats := &s.hub.stats
+	if p.mark.Kind == Recovered {
+		stats.recovered.Add(1)
+		return
+	}
+	stats.snapshots.Add(1)
+	if p.mark.Lost {
+		stats.lost.Add(1)
+	}
+}
+
+// pass notes that a subscription knows a topic up to a position, and so do others of
+// its connection that match it.
+func (s *shard) pass(sub *subscription, t *topic, at Position) {
+	s.mu.Lock()
+	pushed := s.pushed
+	s.mu.Unlock()
+	sub.fence.note(t, passage{at, pushed}, s.done)
+	if !sub.owner.overlapping {
+		return
+	}
+	for _, other := range sub.owner.live {
+		if other == sub || !matches(other.pattern, t.name) {
+			continue
+		}
+		if other.fence == nil {
+			other.fence = &fence{opened: true}
+			s.fenced = append(s.fenced, other)
+		}
+		other.fence.note(t, passage{at, pushed}, s.done)
+		other.fence.last = max(other.fence.last, pushed)
+		if other.waiting != nil {
+			other.waiting.forget(func(e *event) bool { return e.topic == t && e.seq <= at.Seq })
+		}
+	}
+}
+
+// maxPassed is how many passages are kept before those are looked for that are over.
+const maxPassed = 512
+
+func (f *fence) note(t *topic, p passage, done uint64) {
+	if f.passed == nil {
+		f.passed = make(map[*topic]passage)
+	}
+	if len(f.passed) >= maxPassed {
+		for old, was := range f.passed {
+			if was.pushed <= done {
+				delete(f.passed, old)
+			}
+		}
+	}
+	f.passed[t] = p
+}
+
+// endSnapshot says that a subscription is live, and lets the next one of its connection
+// begin.
+func (s *shard) endSnapshot(sub *subscription) {
+	s.messages = s.messages[:0]
+	s.addMark(sub, Mark{Kind: Live, Pattern: sub.pattern})
+	s.sendMessages(sub)
 	f := sub.fence
 	s.mu.Lock()
 	f.opened, f.last = true, s.pushed
 	s.mu.Unlock()
-	f.topics, sub.options.Since = nil, nil
+	f.topics, f.next, sub.options.Since = nil, 0, nil
 	if s.done >= f.last {
 		sub.fence = nil
 	} else {
 		s.fenced = append(s.fenced, sub)
+	}
+	s.letNextBegin(sub.owner)
+}
+
+// letNextBegin has another snapshot of a connection begin.
+func (s *shard) letNextBegin(o *subscriber) {
+	o.beginning = nil
+	for _, other := range o.live {
+		if other.fence.isWaiting() {
+			s.activate(other)
+		}
 	}
 }
 
@@ -180,77 +414,21 @@ func (s *shard) dropFences() {
 	}
 }
 
-// snapshot sends what a topic holds, or what a subscriber who comes back has missed.
-// ok false says that it is too much beside what waits for the socket already.
-func (s *shard) snapshot(sub *subscription, t *topic) (ok bool) {
-	f := sub.fence
-	mark := Mark{Kind: SnapshotBegin, Topic: t.name, Lost: f.lost}
-	events, forgotten := s.contents(sub, t, &mark)
-	if forgotten { // before this subscription was there
-		delete(f.until, t)
-		return true
-	}
-	size := 0
-	for _, e := range events {
-		size += e.message.Size()
-	}
-	if size > batchBytes && sub.owner.conn.Buffered() > 0 {
-		return false
-	}
-	f.until[t] = mark.Seq
-	s.sendTopic(sub, mark, events)
-	return true
-}
-
-// contents reads what a topic holds for a subscription, and sets the mark that goes
-// before it.
-func (s *shard) contents(sub *subscription, t *topic, mark *Mark) (events []*event, forgotten bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	mark.Position = t.pos
-	if p, ok := sub.options.Since[t.name]; ok && !mark.Lost {
-		missed, known := t.since(p, sub.options.Mode == Latest, !s.hub.cfg.NoLastValues)
-		if known {
-			mark.Kind = Recovered
-			return missed, t.forgotten
-		}
-		mark.Lost = true
-	}
-	if sub.options.NoSnapshot {
-		return nil, t.forgotten
-	}
-	return t.snapshot(0), t.forgotten
-}
-
-// sendTopic sends a mark and the messages that it tells of.
-func (s *shard) sendTopic(sub *subscription, mark Mark, events []*event) {
-	stats := &s.hub.stats
-	mark.Pattern, mark.Count = sub.pattern, len(events)
+// sendMarks sends a mark with nothing behind it, at once.
+func (s *shard) sendMarks(sub *subscription, mark Mark) {
 	s.messages = s.messages[:0]
 	s.addMark(sub, mark)
-	for _, e := range events {
-		s.messages = append(s.messages, e.message)
-	}
-	switch mark.Kind {
-	case Recovered:
-		stats.recovered.Add(1)
-	default:
-		stats.snapshots.Add(1)
-		if mark.Lost {
-			stats.lost.Add(1)
-		}
-		mark.Kind = SnapshotEnd
-		s.addMark(sub, mark)
-	}
+	s.countPart(&part{mark: mark})
+	mark.Kind = SnapshotEnd
+	s.addMark(sub, mark)
 	s.sendMessages(sub)
 }
 
 // addMark adds the message for a mark to s.messages, if the Encoder makes one.
 func (s *shard) addMark(sub *subscription, mark Mark) {
+	mark.Pattern = sub.pattern
 	m := s.encode(sub, func(dst []byte) []byte { return s.hub.cfg.Encoder.AppendMark(dst, &mark) })
 	if m != nil && len(m.Payload()) > 0 {
 		s.messages = append(s.messages, m)
 	}
 }
-
-var _ engine.Companion = (*subscriber)(nil)

@@ -128,6 +128,9 @@ func (l *latencyNote) addOne(e *event) {
 	l.runs = append(l.runs, notedRun{len(l.at) - 1, len(l.at), 1})
 }
 
+// forget takes back what was noted from a run on: it was not sent.
+func (l *latencyNote) forget(from int) { l.runs = l.runs[:from] }
+
 // send has count called when the sockets have got what was delivered in this turn.
 func (l *latencyNote) send() {
 	if l.delivered > 0 {

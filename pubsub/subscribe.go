@@ -52,7 +52,7 @@ type Options struct {
 	// sending.
 	MaxAge time.Duration
 
-	// Since is, by topic, the position that a subscriber has who comes back. It gets
+	// Since is, for at most 1000 topics, the position that a subscriber has who comes back. It gets
 	// what it has missed (with Latest the newest of each key), or a snapshot that says
 	// that this is no longer known.
 	Since map[string]Position
@@ -61,6 +61,9 @@ type Options struct {
 	// that go with them.
 	NoSnapshot bool
 }
+
+// maxPositions is how many positions Options.Since may have.
+const maxPositions = 1000
 
 // maxRate is the highest Options.MaxRate: a millisecond between two deliveries.
 const maxRate = 1000
@@ -73,6 +76,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("%w: MaxRate goes with Latest", ErrBadOptions)
 	case !(o.MaxRate >= 0 && o.MaxRate <= maxRate): // not NaN either
 		return fmt.Errorf("%w: MaxRate is 0 to %d", ErrBadOptions, maxRate)
+	case len(o.Since) > maxPositions:
+		return fmt.Errorf("%w: Since has at most %d positions", ErrBadOptions, maxPositions)
 	case (o.MaxAge > 0) != (o.Mode == Deadline) || o.MaxAge < 0:
 		return fmt.Errorf("%w: Deadline needs a MaxAge, which goes with nothing else", ErrBadOptions)
 	}
@@ -98,6 +103,7 @@ type subscriber struct {
 
 	// loop-only
 	live        []*subscription // those that get messages, in the order in which they came
+	beginning   *subscription   // whose snapshot is under way
 	attached    bool
 	ended       bool
 	overlapping bool // two of live match the same topics
@@ -115,7 +121,8 @@ type subscription struct {
 	removed bool // by Unsubscribe, or another one has taken its place
 
 	// any goroutine
-	struck atomic.Bool // by Unsubscribe: nothing more is delivered
+	struck  atomic.Bool // by Unsubscribe: nothing more is delivered
+	counted atomic.Bool // among the hub's interests
 
 	// loop-only
 	group   *group
@@ -128,6 +135,7 @@ type subscription struct {
 	waiting waiting       // messages that the socket doesn't take, or that come too soon
 	due     time.Duration // with interval: not before, by the hub's clock
 	timed   bool          // stands in shard.timed
+	timedAt int           // its index there
 	midway  bool          // some of what waits has been sent, and more fits the same delivery
 }
 
@@ -164,7 +172,7 @@ func (h *Hub) Subscribe(c *engine.Conn, pattern string, o Options) error {
 			continue
 		}
 		if err == nil {
-			h.addInterest(sub.pattern, sub.owner.shard)
+			h.addInterest(sub)
 			h.begin(sub, old)
 		}
 		return err

@@ -14,6 +14,7 @@ import (
 type topic struct {
 	// immutable
 	name string
+	born uint64 // how many topics the hub had made before
 
 	mu        sync.Mutex
 	pos       Position          // of the newest message
@@ -40,7 +41,10 @@ type event struct {
 }
 
 // size is what the event holds, in bytes, roughly.
-func (e *event) size() int { return e.message.Size() + 160 }
+func (e *event) size() int { return e.message.Size() + len(e.key) + 160 }
+
+// held is what counts against Config.HistoryBytes.
+func (e *event) held() int { return len(e.payload) + len(e.key) }
 
 // update is the event as an Encoder sees it.
 func (e *event) update(skipped int) Update {
@@ -69,6 +73,13 @@ func (t *topic) remember(e *event, cfg *Config) {
 		}
 		t.values[e.key] = e
 	}
+}
+
+// position gives where the topic is.
+func (t *topic) position() Position {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.pos
 }
 
 // hasRoomFor says whether a message with this key may come. The caller holds mu.
@@ -117,10 +128,10 @@ func (h *history) add(e *event, most, mostBytes int) {
 	if most == 0 {
 		return
 	}
-	for h.count > 0 && (h.count >= most || h.bytes+len(e.payload) > mostBytes) {
+	for h.count > 0 && (h.count >= most || h.bytes+e.held() > mostBytes) {
 		h.dropOldest()
 	}
-	if len(e.payload) > mostBytes {
+	if e.held() > mostBytes {
 		return
 	}
 	if h.count == len(h.ring) {
@@ -128,11 +139,11 @@ func (h *history) add(e *event, most, mostBytes int) {
 	}
 	h.ring[(h.first+h.count)%len(h.ring)] = e
 	h.count++
-	h.bytes += len(e.payload)
+	h.bytes += e.held()
 }
 
 func (h *history) dropOldest() {
-	h.bytes -= len(h.ring[h.first].payload)
+	h.bytes -= h.ring[h.first].held()
 	h.ring[h.first] = nil
 	h.first = (h.first + 1) % len(h.ring)
 	h.count--

@@ -7,14 +7,16 @@ import (
 
 // waiting holds the messages that a subscription cannot get yet.
 type waiting interface {
-	// add takes a message in, and says how many were given up for it.
-	add(e *event) (dropped int)
-	// next takes the first one out that is still worth sending, and says how many older
-	// ones of its key it stands for, and how many were too old. nil: there is none.
-	next(now time.Duration) (e *event, skipped, late int)
-	len() int
+	// add takes a message in, and says how many were given up for it, and how many
+	// because they are too old.
+	add(e *event, now time.Duration) (dropped, late int)
+	// next takes the first one out that is still worth sending, unless it takes more
+	// than so many bytes, and says how many older ones of its key it stands for, and how
+	// many were too old. nil: there is none.
+	next(now time.Duration, most int) (e *event, skipped, late int)
 	// forget takes out those for which gone holds.
 	forget(gone func(e *event) bool)
+	len() int
 	// oldest is when the first one was published.
 	oldest() time.Duration
 }
@@ -22,10 +24,11 @@ type waiting interface {
 // newest is waiting for Latest: the newest message of each topic and key, in the order
 // in which they were published.
 type newest struct {
-	slots []slot // those without an event are holes
-	first int    // no event before it
-	at    map[slotKey]int
-	most  int // keys; 0: topics see to that
+	slots   []slot // those without an event are holes
+	first   int    // no event before it
+	at      map[slotKey]int
+	deleted int // of those, the ones that say that a key has no value any more
+	most    int // keys; 0: topics see to that
 }
 
 type slot struct {
@@ -40,16 +43,25 @@ type slotKey struct {
 
 func (n *newest) len() int { return len(n.at) }
 
-func (n *newest) add(e *event) (dropped int) {
+// empty makes a hole, and gives what was there.
+func (n *newest) empty(at int) slot {
+	s := n.slots[at]
+	n.slots[at] = slot{}
+	if s.deleted {
+		n.deleted--
+	}
+	return s
+}
+
+func (n *newest) add(e *event, _ time.Duration) (dropped, late int) {
 	if n.at == nil {
 		n.at = make(map[slotKey]int)
 	}
 	key, skipped := slotKey{e.topic, e.key}, 0
 	if at, ok := n.at[key]; ok {
-		skipped = n.slots[at].skipped + 1
-		n.slots[at] = slot{}
+		skipped = n.empty(at).skipped + 1
 	} else if n.most > 0 && len(n.at) >= n.most {
-		_, skippedToo, _ := n.next(0)
+		_, skippedToo, _ := n.next(0, noLimit)
 		dropped = 1 + skippedToo
 	}
 	if len(n.slots) > 2*len(n.at)+16 {
@@ -57,14 +69,17 @@ func (n *newest) add(e *event) (dropped int) {
 	}
 	n.at[key] = len(n.slots)
 	n.slots = append(n.slots, slot{e, skipped})
-	return dropped
+	if e.deleted {
+		n.deleted++
+	}
+	return dropped, 0
 }
 
 func (n *newest) forget(gone func(e *event) bool) {
 	for i, s := range n.slots {
 		if s.event != nil && gone(s.event) {
 			delete(n.at, slotKey{s.topic, s.key})
-			n.slots[i] = slot{}
+			n.empty(i)
 		}
 	}
 }
@@ -89,13 +104,12 @@ func (n *newest) skipHoles() {
 	}
 }
 
-func (n *newest) next(time.Duration) (e *event, skipped, late int) {
+func (n *newest) next(_ time.Duration, most int) (e *event, skipped, late int) {
 	n.skipHoles()
-	if n.first == len(n.slots) {
+	if n.first == len(n.slots) || n.slots[n.first].message.Size() > most {
 		return nil, 0, 0
 	}
-	s := n.slots[n.first]
-	n.slots[n.first] = slot{}
+	s := n.empty(n.first)
 	n.first++
 	if delete(n.at, slotKey{s.topic, s.key}); len(n.at) == 0 {
 		*n = newest{slots: n.slots[:0], at: n.at, most: n.most}
@@ -112,18 +126,21 @@ func (n *newest) oldest() time.Duration {
 
 // inOrder is waiting for Deadline: all messages, until they are too old.
 type inOrder struct {
-	events []*event
-	first  int
-	most   int // messages
-	maxAge time.Duration
+	events    []*event
+	first     int
+	bytes     int
+	most      int // messages
+	mostBytes int
+	maxAge    time.Duration
 }
 
 func (w *inOrder) len() int { return len(w.events) - w.first }
 
-func (w *inOrder) add(e *event) (dropped int) {
-	if w.len() >= w.most {
+func (w *inOrder) add(e *event, now time.Duration) (dropped, late int) {
+	late = w.dropLate(now)
+	for w.len() > 0 && (w.len() >= w.most || w.bytes+e.size() > w.mostBytes) {
 		w.take()
-		dropped = 1
+		dropped++
 	}
 	if w.first > 64 && w.first > len(w.events)/2 { // a list that never empties must not grow
 		rest := copy(w.events, w.events[w.first:])
@@ -131,29 +148,41 @@ func (w *inOrder) add(e *event) (dropped int) {
 		w.events, w.first = w.events[:rest], 0
 	}
 	w.events = append(w.events, e)
-	return dropped
+	w.bytes += e.size()
+	return dropped, late
+}
+
+func (w *inOrder) dropLate(now time.Duration) (late int) {
+	for ; w.len() > 0 && now-w.events[w.first].at > w.maxAge; late++ {
+		w.take()
+	}
+	return late
 }
 
 func (w *inOrder) forget(gone func(e *event) bool) {
 	w.events, w.first = slices.DeleteFunc(w.events[w.first:], gone), 0
+	w.bytes = 0
+	for _, e := range w.events {
+		w.bytes += e.size()
+	}
 }
 
 func (w *inOrder) take() *event {
 	e := w.events[w.first]
 	w.events[w.first] = nil
+	w.bytes -= e.size()
 	if w.first++; w.first == len(w.events) {
 		w.events, w.first = w.events[:0], 0
 	}
 	return e
 }
 
-func (w *inOrder) next(now time.Duration) (e *event, skipped, late int) {
-	for ; w.len() > 0; late++ {
-		if e = w.take(); now-e.at <= w.maxAge {
-			return e, 0, late
-		}
+func (w *inOrder) next(now time.Duration, most int) (e *event, skipped, late int) {
+	late = w.dropLate(now)
+	if w.len() == 0 || w.events[w.first].message.Size() > most {
+		return nil, 0, late
 	}
-	return nil, 0, late
+	return w.take(), 0, late
 }
 
 func (w *inOrder) oldest() time.Duration {
