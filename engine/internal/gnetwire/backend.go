@@ -43,7 +43,8 @@ type Backend struct {
 	ready      func([]net.Addr)
 	watcher    watcher
 	ticker     ticker
-	bound      []bound // valid once booted is closed
+	bound      []bound   // valid once booted is closed
+	deaf       sync.Once // guards stopListening
 
 	client  *gnet.Client  // instead of engine, without listeners
 	quit    chan struct{} // ends it
@@ -93,9 +94,7 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 	)
 	b.watcher.stop()
 	b.ticker.stop()
-	for _, at := range b.bound {
-		at.rescue.stop()
-	}
+	b.stopListening()
 	if err != nil {
 		return err
 	}
@@ -111,9 +110,7 @@ func (b *Backend) Stop() {
 		return
 	}
 	if len(b.bound) > 0 && b.engine.Validate() == nil {
-		for _, at := range b.bound {
-			at.rescue.stopListening()
-		}
+		b.stopListening()
 		b.settleAccepted()
 		// With a canceled context it only starts the end: its own way of waiting
 		// polls twice a second, where Serve returns at once.
@@ -121,6 +118,16 @@ func (b *Backend) Stop() {
 		cancel()
 		_ = b.engine.Stop(ctx)
 	}
+}
+
+// stopListening ends the listeners. Several ends of a server may come to it at once,
+// and only one may: behind it their descriptors are somebody else's.
+func (b *Backend) stopListening() {
+	b.deaf.Do(func() {
+		for _, at := range b.bound {
+			at.rescue.stop()
+		}
+	})
 }
 
 // settleAccepted lets the loops open the connections that were accepted before

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/headrace/headrace/engine/internal/wire"
 )
 
@@ -306,4 +308,36 @@ func TestStopEndsOpenConnections(t *testing.T) {
 		t.Errorf("the peer sees %v, want EOF", err)
 	}
 	h.loop.Wake() // does nothing, and reaches nobody
+}
+
+// A second Stop must leave the listener's descriptor alone: it is somebody else's by
+// then.
+func TestStopTwiceShutsDownNobodyElse(t *testing.T) {
+	h, _ := start(t)
+	listener := h.backend.bound[0].rescue.listener
+	release := make(chan struct{})
+	h.work <- func() { <-release } // so that the end lasts beyond both calls
+	h.loop.Wake()
+	h.backend.Stop()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0]) //nolint:errcheck // a test's end
+	defer unix.Close(pair[1]) //nolint:errcheck // a test's end
+	stranger := pair[0]
+	if stranger != listener && pair[1] != listener {
+		stranger, err = unix.FcntlInt(uintptr(pair[0]), unix.F_DUPFD_CLOEXEC, listener)
+		if err != nil || stranger != listener {
+			t.Fatalf("the stranger's descriptor is %d, %v; want %d", stranger, err, listener)
+		}
+		defer unix.Close(stranger) //nolint:errcheck // a test's end
+	}
+	h.backend.Stop()
+	close(release)
+	for _, fd := range pair {
+		if n, _, err := unix.Recvfrom(fd, make([]byte, 1), unix.MSG_DONTWAIT); !errors.Is(err, unix.EAGAIN) {
+			t.Errorf("a socket of somebody else has been shut down: read gives %d, %v", n, err)
+		}
+	}
 }
