@@ -43,6 +43,7 @@ type Backend struct {
 	ready      func([]net.Addr)
 	watcher    watcher
 	ticker     ticker
+	names      []string  // of the listeners, for gnet
 	bound      []bound   // valid once booted is closed
 	deaf       sync.Once // guards stopListening
 
@@ -84,7 +85,8 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 	if err := tryAll(b.opts.Listeners, b.opts.ReusePort); err != nil {
 		return err
 	}
-	err := gnet.Rotate(b, distinct(b.opts.Listeners),
+	b.names = distinct(b.opts.Listeners)
+	err := gnet.Rotate(b, b.names,
 		gnet.WithNumEventLoop(b.opts.Loops),
 		gnet.WithReadBufferCap(b.opts.ReadBuffer),
 		gnet.WithReuseAddr(true),
@@ -125,6 +127,7 @@ func (b *Backend) Stop() {
 func (b *Backend) stopListening() {
 	b.deaf.Do(func() {
 		for _, at := range b.bound {
+			at.withdraw()
 			at.rescue.stop()
 		}
 	})
@@ -169,7 +172,7 @@ func (b *Backend) OnBoot(e gnet.Engine) gnet.Action {
 	b.acceptAlone()
 	var addrs []net.Addr
 	for i, asked := range b.opts.Listeners {
-		at, err := readBack(e, i, asked, b.opts.Logger)
+		at, err := readBack(e, b.names[i], asked, b.opts.Logger)
 		if err != nil {
 			b.bootErr = fmt.Errorf("read back the address of listener %s: %w", asked.Addr, err)
 			return gnet.Shutdown
