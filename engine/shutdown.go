@@ -46,18 +46,41 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // is closed for it. Safe from any goroutine.
 func (s *Server) Draining() bool { return s.stopped.Load() }
 
+// shutdown ends the server. One that does not listen yet ends as soon as it does, also
+// when ctx ends before and nobody waits for that any more.
 func (s *Server) shutdown(ctx context.Context) error {
+	if !s.awaitStart(ctx) {
+		go func() {
+			s.awaitStart(context.Background())
+			_ = s.end(ctx)
+		}()
+		return context.Cause(ctx)
+	}
+	return s.end(ctx)
+}
+
+// awaitStart waits until the server listens, or never will. It looks before it heeds
+// ctx.
+func (s *Server) awaitStart(ctx context.Context) bool {
+	select {
+	case <-s.ready:
+	case <-s.done:
+	default:
+		select {
+		case <-s.ready:
+		case <-s.done:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Server) end(ctx context.Context) error {
 	select {
 	case <-s.done: // it never listened, or has ended
 		return nil
 	default:
-	}
-	select {
-	case <-s.ready:
-	case <-s.done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 	drained := s.drain(timeLeft(ctx))
 	httpDone := make(chan struct{})
