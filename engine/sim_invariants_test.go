@@ -13,6 +13,9 @@ import (
 // and what a task may wait for its loop.
 const simSlack = 500 * time.Millisecond
 
+// simAtOnce is how many events may happen in the middle of another, at most about.
+const simAtOnce = 8
+
 // afterTurn looks into a loop that has ended a turn: always while it has few
 // connections, and now and then otherwise.
 func (w *simWorld) afterTurn(h wire.Handler) {
