@@ -122,9 +122,11 @@ type Config struct {
 	// closed, with 1013 or 1008. Zero means 30 s.
 	StallTimeout time.Duration
 
-	// CloseTimeout is how long an end may take: from our Close frame until the
-	// peer has read everything and has closed its side. After that the
-	// connection is cut. Zero means 5 s.
+	// CloseTimeout is how long an end may take: from our Close frame, or from when
+	// the peer has got what was on its way before, until it has answered and closed its
+	// side. A peer that takes none of that for as long is cut too; one that has taken
+	// some has StallTimeout for more, again and again, unless it is itself the reason
+	// for the end. Zero means 5 s.
 	CloseTimeout time.Duration
 
 	// ShutdownTimeout is how long Run waits for the connections to end once its

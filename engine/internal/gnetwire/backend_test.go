@@ -219,6 +219,28 @@ func TestWatchWritable(t *testing.T) {
 	h.want(t, "writable")
 }
 
+func TestUnsent(t *testing.T) {
+	h, c := start(t)
+	unsent := func() (n int) {
+		h.on(t, func() { n = h.loop.Unsent(h.socket) })
+		return n
+	}
+	written := 0
+	h.on(t, func() { written, _ = h.loop.Write(h.socket, make([]byte, 8<<20)) })
+	full := unsent()
+	if full < 1 || full > written {
+		t.Errorf("%d bytes were written, %d are unsent", written, full)
+	}
+	if _, err := io.CopyN(io.Discard, c, int64(written)); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); unsent() > 0; {
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes are unsent, and the peer has read everything", unsent())
+		}
+	}
+}
+
 func TestCloseCallsClosedBeforeItReturns(t *testing.T) {
 	h, c := start(t)
 	h.on(t, func() {
