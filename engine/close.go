@@ -57,16 +57,18 @@ func (i Initiator) String() string {
 //	phaseDoomed    cut at the end of this turn
 //	phaseEnded     OnClose was called
 //
-// phaseClosing and phaseDraining share one deadline, Config.CloseTimeout.
+// phaseClosing and phaseDraining share one deadline: Config.CloseTimeout, and longer
+// while the peer takes what was accepted before (see farewell).
 
 // startClose begins the closing handshake from our side.
 func (c *Conn) startClose(info CloseInfo) {
 	c.commitAll() // what waits was accepted before
+	left := c.untaken()
 	info.Reason = c.addClose(info.Code, info.Reason)
-	c.setEnd(&info)
+	c.setEnd(info, left)
 	c.intake.close()
 	c.phase = phaseClosing
-	c.loop.setDeadline(c, c.loop.server.cfg.CloseTimeout)
+	c.setEndDeadline()
 }
 
 // peerClosed handles the peer's Close frame, whose payload the decoder has
@@ -75,8 +77,8 @@ func (c *Conn) peerClosed(payload []byte) {
 	c.loop.drainInbox() // what was accepted for sending goes before our Close frame
 	if c.phase == phaseOpen {
 		code, reason, _ := codec.ParseClose(payload)
-		c.setEnd(&CloseInfo{Code: code, Reason: string(reason), Initiator: Remote})
 		c.commitAll()
+		c.setEnd(CloseInfo{Code: code, Reason: string(reason), Initiator: Remote}, c.untaken())
 		c.addClose(code, "")
 	}
 	c.end().Clean = true
@@ -116,7 +118,7 @@ func (c *Conn) addClose(code codec.CloseCode, reason string) (went string) {
 // our half of the stream, and the peer's end of its half is the last event.
 func (c *Conn) drain() {
 	if c.phase != phaseClosing { // else the end's deadline runs already
-		c.loop.setDeadline(c, c.loop.server.cfg.CloseTimeout)
+		c.setEndDeadline()
 	}
 	c.phase = phaseDraining
 	c.intake.close()
@@ -136,7 +138,7 @@ func (c *Conn) hangUp(err error) {
 	}
 	switch end := c.end(); {
 	case end == nil:
-		c.setEnd(&CloseInfo{Code: codec.CloseAbnormal, Initiator: Remote, Err: abnormal(err)})
+		c.setEnd(CloseInfo{Code: codec.CloseAbnormal, Initiator: Remote, Err: abnormal(err)}, 0)
 	case c.out != nil: // the Close frame is still here
 		end.Clean = false
 		fallthrough
@@ -157,7 +159,7 @@ func (c *Conn) breakOff(err error) {
 		return
 	}
 	if end := c.end(); end == nil {
-		c.setEnd(&CloseInfo{Code: codec.CloseAbnormal, Initiator: Remote, Err: err})
+		c.setEnd(CloseInfo{Code: codec.CloseAbnormal, Initiator: Remote, Err: err}, 0)
 	} else {
 		end.Err = cmp.Or(end.Err, err)
 	}
@@ -173,7 +175,7 @@ func (c *Conn) expired() {
 		c.fail(ErrSlowPeer)
 	case c.phase == phaseOpen:
 		c.fail(ErrStalled)
-	default:
+	case !c.lingers():
 		c.hangUp(ErrCloseTimeout)
 	}
 }
@@ -243,14 +245,13 @@ func (c *Conn) noteBreak(err error) *CloseInfo {
 	if err == nil { // the loop itself was stopped
 		err = ErrShutdown
 	}
-	end := c.end()
-	if end == nil {
-		end = &CloseInfo{Code: codec.CloseAbnormal, Initiator: Remote}
+	if c.end() == nil {
+		c.setEnd(CloseInfo{Code: codec.CloseAbnormal, Initiator: Remote}, 0)
 		if errors.Is(err, ErrShutdown) {
-			end.Initiator = Local
+			c.end().Initiator = Local
 		}
-		c.setEnd(end)
 	}
+	end := c.end()
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}

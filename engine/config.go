@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headrace/headrace/engine/internal/gnetwire"
 )
 
 // Config are the settings of a Server. The zero value serves on all addresses,
@@ -120,9 +122,11 @@ type Config struct {
 	// closed, with 1013 or 1008. Zero means 30 s.
 	StallTimeout time.Duration
 
-	// CloseTimeout is how long an end may take: from our Close frame until the
-	// peer has read everything and has closed its side. After that the
-	// connection is cut. Zero means 5 s.
+	// CloseTimeout is how long an end may take: from our Close frame, or from when
+	// the peer has got what was on its way before, until it has answered and closed its
+	// side. A peer that takes none of that for as long is cut too; one that has taken
+	// some has StallTimeout for more, again and again, unless it is itself the reason
+	// for the end. Zero means 5 s.
 	CloseTimeout time.Duration
 
 	// ShutdownTimeout is how long Run waits for the connections to end once its
@@ -163,8 +167,8 @@ type Listener struct {
 	ProxyProtocol bool        // as Config.ProxyProtocol
 
 	// Mode are the permissions of a unix socket: who may write to it may connect.
-	// They are set once it exists, so where a moment matters the directory must keep
-	// others out. Zero leaves what the umask gives.
+	// They are set before it gets its name; only the directory keeps out who watches it
+	// for that moment. Zero leaves what the umask gives.
 	Mode fs.FileMode
 }
 
@@ -290,8 +294,8 @@ func (l Listener) validate(field string, bad func(format string, args ...any)) {
 	case "tcp", "tcp4", "tcp6":
 		l.validateTCP(field, bad)
 	case "unix":
-		if path := bindAddr(l); l.Addr == "" || len(path) > maxUnixPath || strings.ContainsAny(path, "?#\x00") {
-			bad("%sAddr is %q: it must be a path of at most %d bytes, without ? and #", field, l.Addr, maxUnixPath)
+		if path := bindAddr(l); l.Addr == "" || len(path) > gnetwire.MaxUnixPath || strings.ContainsAny(path, "?#\x00") {
+			bad("%sAddr is %q: it must be a path of at most %d bytes, without ? and #", field, l.Addr, gnetwire.MaxUnixPath)
 		}
 	default:
 		bad("%sNetwork is %q: it must be tcp, tcp4, tcp6 or unix", field, l.Network)
@@ -304,9 +308,6 @@ func (l Listener) validate(field string, bad func(format string, args ...any)) {
 		bad("%sTLS has no certificate: set Certificates, GetCertificate or GetConfigForClient", field)
 	}
 }
-
-// maxUnixPath is the longest path that a sockaddr_un holds, with its final zero.
-const maxUnixPath = 107
 
 func (l Listener) validateTCP(field string, bad func(format string, args ...any)) {
 	if _, err := net.ResolveTCPAddr(l.Network, l.Addr); err != nil {

@@ -129,7 +129,7 @@ func (c *Conn) Ping(p []byte) error {
 // 3000 to 4999), or CloseNoStatus for a Close frame without a code. reason is
 // UTF-8, cut to 123 bytes. Nothing is accepted for sending afterwards, messages
 // of the peer are no longer delivered, and OnClose follows when the peer has
-// answered, or after Config.CloseTimeout. Safe from any goroutine.
+// answered, or in time as Config.CloseTimeout has it. Safe from any goroutine.
 //
 // It returns ErrBadClose for anything else, and ErrClosed when the end has begun
 // already.

@@ -70,14 +70,18 @@ type Dialer struct {
 	tls      *tls.Config
 }
 
-// Dialer prepares connections to a ws or wss URL.
+// Dialer prepares connections to a ws or wss URL. A user name and password in it are
+// sent with the request (RFC 7617), unless DialOptions.Header has an Authorization.
 func (c *Client) Dialer(rawURL string, opts DialOptions) (*Dialer, error) {
 	u, err := url.Parse(rawURL)
 	switch {
+	case err != nil && strings.Contains(rawURL, "@"): // err has the URL, and that may have a password
+		return nil, errors.New("engine: dial: the URL is malformed")
 	case err != nil:
 		return nil, fmt.Errorf("engine: dial: %w", err)
 	case u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "" || u.Fragment != "":
-		return nil, fmt.Errorf("engine: dial %q: it must be ws://host[:port]/path or wss://, without a fragment (RFC 6455 §3)", rawURL)
+		named := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, Fragment: u.Fragment}
+		return nil, fmt.Errorf("engine: dial %q: it must be ws://host[:port]/path or wss://, without a fragment (RFC 6455 §3)", &named)
 	}
 	setDefault(&u.Path, "/")
 	ep, err := newEndpoint(u.EscapedPath(), opts.Endpoint)
@@ -195,7 +199,7 @@ func (d *Dialer) tunnel(conn net.Conn, proxy *url.URL) error {
 		return err
 	}
 	// One byte at a time: what follows the answer is not the proxy's.
-	answer, err := http.ReadResponse(bufio.NewReaderSize(&singly{conn, maxAnswer}, 16), r)
+	answer, err := readAnswer(bufio.NewReaderSize(&singly{conn, maxAnswer}, 16), r)
 	if err != nil {
 		return err
 	}
@@ -240,7 +244,7 @@ func (d *Dialer) shake(conn net.Conn) (*granted, error) {
 	}
 	limited := &io.LimitedReader{R: conn, N: maxAnswer}
 	br := bufio.NewReader(limited)
-	answer, err := http.ReadResponse(br, request)
+	answer, err := readAnswer(br, request)
 	if err != nil {
 		if limited.N <= 0 {
 			err = errAnswerTooLong
@@ -263,6 +267,17 @@ func (d *Dialer) shake(conn net.Conn) (*granted, error) {
 	return g, nil
 }
 
+// readAnswer reads the answer to a request, and passes over those before it that only
+// inform (RFC 9110 §15.2).
+func readAnswer(br *bufio.Reader, request *http.Request) (*http.Response, error) {
+	for {
+		answer, err := http.ReadResponse(br, request)
+		if err != nil || answer.StatusCode/100 != 1 || answer.StatusCode == http.StatusSwitchingProtocols {
+			return answer, err
+		}
+	}
+}
+
 func (d *Dialer) request() (r *http.Request, key string) {
 	var nonce [16]byte
 	_, _ = rand.Read(nonce[:]) // never fails
@@ -273,6 +288,10 @@ func (d *Dialer) request() (r *http.Request, key string) {
 	}
 	if h := r.Header.Get("Host"); h != "" {
 		r.Host = h
+	}
+	if u := d.url.User; u != nil && r.Header.Get("Authorization") == "" {
+		password, _ := u.Password()
+		r.SetBasicAuth(u.Username(), password)
 	}
 	if _, given := r.Header["User-Agent"]; !given {
 		r.Header.Set("User-Agent", "headrace")
@@ -293,15 +312,17 @@ func (d *Dialer) request() (r *http.Request, key string) {
 // judge checks the answer (RFC 6455 §4.1, the last list). what says what is wrong.
 func (d *Dialer) judge(answer *http.Response, key string) (g *granted, what string) {
 	h := answer.Header
-	protocols := h.Values("Sec-WebSocket-Protocol")
+	protocols, accepts := h.Values("Sec-WebSocket-Protocol"), h.Values("Sec-WebSocket-Accept")
 	switch {
 	case answer.StatusCode != http.StatusSwitchingProtocols:
 		return nil, "it refuses"
+	case !answer.ProtoAtLeast(1, 1): // it cannot mean what it says (RFC 9110 §15.2)
+		return nil, "it speaks HTTP/1.0"
 	case !strings.EqualFold(h.Get("Upgrade"), "websocket"):
 		return nil, "Upgrade is not websocket"
 	case !hasTokenIn(h.Values("Connection"), "upgrade"):
 		return nil, "Connection does not have Upgrade"
-	case h.Get("Sec-WebSocket-Accept") != acceptOf(key):
+	case len(accepts) != 1 || accepts[0] != acceptOf(key):
 		return nil, "Sec-WebSocket-Accept does not belong to the key"
 	case len(protocols) > 1 || len(protocols) == 1 && !slices.Contains(d.opts.Subprotocols, protocols[0]):
 		return nil, "a subprotocol that was not offered"
@@ -309,7 +330,9 @@ func (d *Dialer) judge(answer *http.Response, key string) (g *granted, what stri
 	g = &granted{id: d.endpoint.identify(h.Get("Sec-WebSocket-Protocol"))}
 	var answers [][]byte
 	for _, v := range h.Values("Sec-WebSocket-Extensions") {
-		answers = append(answers, []byte(v))
+		if v != "" { // an empty list is none (RFC 9110 §5.6.1)
+			answers = append(answers, []byte(v))
+		}
 	}
 	var options codec.DeflateOptions
 	if z := d.endpoint.Compression; z != nil {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -69,6 +70,16 @@ func TestDialChecksTheAnswer(t *testing.T) {
 		"unasked-parameter": {func(l []string) []string { return append(l, "Sec-WebSocket-Extensions: permessage-deflate; x") }, &Compression{}, "does not keep to the offer"},
 		"endless-header":    {func(l []string) []string { return append(l, "X: "+strings.Repeat("x", 2*maxAnswer)) }, nil, "too long"},
 		"no-http":           {func([]string) []string { return []string{"hello"} }, nil, "malformed"},
+		"http-1.0":          {func(l []string) []string { l[0] = "HTTP/1.0 101 Switching Protocols"; return l }, nil, "it speaks HTTP/1.0"},
+		"two-accepts":       {func(l []string) []string { return append(l, "Sec-WebSocket-Accept: x") }, nil, "does not belong to the key"},
+		"no-extensions":     {func(l []string) []string { return append(l, "Sec-WebSocket-Extensions: ") }, nil, ""},
+		"none-agreed":       {func(l []string) []string { return append(l, "Sec-WebSocket-Extensions: ") }, &Compression{}, ""},
+		"hints-first": {func(l []string) []string {
+			return append([]string{"HTTP/1.1 100 Continue", "", "HTTP/1.1 103 Early Hints", "Link: </x>", ""}, l...)
+		}, nil, ""},
+		"endless-hints": {func(l []string) []string {
+			return append(slices.Repeat([]string{"HTTP/1.1 103 Early Hints", ""}, maxAnswer/20), l...)
+		}, nil, "too long"},
 		"agreed-compression": {func(l []string) []string {
 			return append(l, "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover")
 		}, &Compression{}, ""},
@@ -175,4 +186,53 @@ func TestDialBeyondMaxConns(t *testing.T) {
 	_ = first.Close(CloseNormal, "")
 	waitFor(t, "the end of the first", func() bool { return client.Connections() < 2 })
 	mustDial(t, client, addr, opts)
+}
+
+// A user name and password in the URL are sent, but for a header of the caller's own.
+func TestDialSendsThePassword(t *testing.T) {
+	asked := make(chan string, 1)
+	srv := startServer(t, Config{}, func(s *Server) {
+		s.Handle("/x", Endpoint{Handler: HandlerFuncs{Open: func(c *Conn) { asked <- c.Request().Header("Authorization") }}})
+	})
+	client := startClient(t, ClientConfig{})
+	for _, row := range []struct{ user, header, want string }{
+		{"", "", ""},
+		{"u:p@", "", "Basic dTpw"},
+		{"u%40h:p%3A%2F@", "", "Basic dUBoOnA6Lw=="},
+		{"u@", "", "Basic dTo="},
+		{"u:p@", "Bearer x", "Bearer x"},
+	} {
+		opts := DialOptions{Endpoint: Endpoint{Handler: HandlerFuncs{}}, Header: http.Header{}}
+		if row.header != "" {
+			opts.Header.Set("Authorization", row.header)
+		}
+		mustDial(t, client, fmt.Sprintf("ws://%s%s/x", row.user, srv.Addr()), opts)
+		if got := next(t, asked); got != row.want {
+			t.Errorf("%+v: the server is sent %q", row, got)
+		}
+	}
+}
+
+// No error has the password of a URL.
+func TestDialHidesThePassword(t *testing.T) {
+	client := startClient(t, ClientConfig{})
+	for _, rawURL := range []string{
+		"ws://user:secret@host:x/",
+		"ws://user:secret@ho st/",
+		"ws://user:se/secret@host/",
+		"ws://user:%zzsecret@host/",
+		"http://user:secret@host/",
+		"ws://user:secret@host/#fragment",
+		"ws://user:secret@",
+		"user:secret@host",
+		"ws://user:secret@127.0.0.1:1/",
+	} {
+		d, err := client.Dialer(rawURL, DialOptions{Endpoint: Endpoint{Handler: HandlerFuncs{}}})
+		if err == nil {
+			_, err = d.Dial(context.Background())
+		}
+		if err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", rawURL, err)
+		}
+	}
 }

@@ -152,6 +152,11 @@
 // there was one. A protocol error is answered with its close code before the
 // TCP connection ends, and the end is orderly, so that the peer can read it.
 //
+// What was accepted before the Close frame arrives at a peer that reads, however slowly:
+// Config.CloseTimeout, for its answer, begins when it has got everything, kernel buffers
+// included. Until then it must take some within StallTimeout, as before; within
+// CloseTimeout where the peer is itself the reason for the end, or takes nothing at all.
+//
 // A peer that takes no byte of what waits for it, or leaves a message unfinished,
 // for Config.StallTimeout is closed with 1013 or 1008. A peer that is silent for
 // Endpoint.PingInterval is asked with a ping whether it is there, and closed with
@@ -169,7 +174,8 @@
 // When the context of Run ends, or with Shutdown, connections are closed in random
 // order, spread evenly over Config.DrainWindow, with Config.DrainCode; until its turn
 // each works as ever. What was accepted for sending goes before the Close frame and is
-// not lost before the deadline, unless the peer takes nothing for StallTimeout.
+// not lost before the deadline, unless the peer takes nothing for StallTimeout; the
+// error of Shutdown tells of that.
 // Server.Draining says that it has begun.
 //
 // # Statistics

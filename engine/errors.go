@@ -37,7 +37,8 @@ var (
 	// (Endpoint.PongTimeout). The connection is closed with 1011.
 	ErrNoPong = errors.New("engine: peer does not answer a ping")
 	// ErrCloseTimeout says that the peer did not finish the end of the
-	// connection within Config.CloseTimeout.
+	// connection in time (Config.CloseTimeout), or has stopped taking what was sent
+	// before.
 	ErrCloseTimeout = errors.New("engine: peer did not finish the closing handshake in time")
 	// ErrShutdown says that the server ended the connection because it stops.
 	ErrShutdown = errors.New("engine: server is shutting down")

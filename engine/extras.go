@@ -12,7 +12,7 @@ type extras struct {
 	client *netip.Addr // where it is not the peer: for whom a trusted proxy speaks
 
 	// loop-only
-	end     *CloseInfo // once the end has begun
+	end     *farewell  // once it has begun
 	deflate *deflation // when permessage-deflate was agreed on
 	limit   uint32     // tick at which the limits are looked at; 0: never
 	oldest  uint32     // tick at which the connection reaches its maximum age
@@ -41,10 +41,21 @@ func (c *Conn) extra() *extras {
 
 // end is how the connection ends, nil before that has begun.
 func (c *Conn) end() *CloseInfo {
+	if e := c.farewell(); e != nil {
+		return &e.CloseInfo
+	}
+	return nil
+}
+
+// farewell is end with what belongs to it.
+func (c *Conn) farewell() *farewell {
 	if x := c.more.Load(); x != nil {
 		return x.end
 	}
 	return nil
 }
 
-func (c *Conn) setEnd(info *CloseInfo) { c.extra().end = info }
+// setEnd begins the end, behind so many bytes that the peer has not got and shall get.
+func (c *Conn) setEnd(info CloseInfo, left int) {
+	c.extra().end = &farewell{CloseInfo: info, left: left}
+}

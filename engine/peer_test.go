@@ -187,7 +187,7 @@ func TestWhoIsThereIsChecked(t *testing.T) {
 		{Config{MaxConnsPerIP: -1}, "MaxConnsPerIP is negative"},
 		{Config{MaxHandshakeRate: -1}, "MaxHandshakeRate is negative"},
 		{Config{Network: "unix"}, "must be a path"},
-		{Config{Network: "unix", Addr: "/" + strings.Repeat("x", 107)}, "107 bytes"},
+		{Config{Network: "unix", Addr: "/" + strings.Repeat("x", 101)}, "101 bytes"},
 		{Config{Network: "unix", Addr: "/a?b"}, "Addr"},
 		{Config{Listeners: []Listener{{Addr: ":1", Mode: 0o600}}}, "Mode"},
 		{Config{Listeners: []Listener{{Network: "unix", Addr: "/x", Mode: 0o10000}}}, "Mode"},

@@ -37,7 +37,8 @@ type Server struct {
 	refusals   refusals
 	handshakes turnstile // Config.MaxHandshakeRate
 	started    atomic.Bool
-	stopped    atomic.Bool // Shutdown has begun
+	stopped    atomic.Bool  // Shutdown has begun
+	lost       atomic.Int64 // connections that it has cut before their peers had got everything
 	ready      chan struct{}
 	addrs      []net.Addr    // valid once ready is closed
 	done       chan struct{} // closed when serving has ended
@@ -107,7 +108,8 @@ func (s *Server) HandleHTTP(h http.Handler) {
 // Run listens and serves. When ctx ends it shuts down, as Shutdown does, within
 // Config.ShutdownTimeout, and returns nil. It returns an error when it cannot
 // listen, when the loops fail, or when connections had to be cut at the end
-// (then errors.Is(err, context.DeadlineExceeded)). It returns nil after a
+// (then errors.Is(err, context.DeadlineExceeded), or ErrCloseTimeout of peers that had
+// stopped reading before). It returns nil after a
 // Shutdown. It is called once.
 func (s *Server) Run(ctx context.Context) error {
 	if !s.started.CompareAndSwap(false, true) {

@@ -20,14 +20,15 @@ import (
 //     until its turn. There is no timer for it.
 //  3. On its turn, once all that was accepted for sending has come to its queue,
 //     nothing more is accepted, and the Close frame goes behind it.
-//  4. The peer has as long as it takes some of its queue within Config.StallTimeout,
-//     then Config.CloseTimeout to answer.
+//  4. The peer has as long as it takes some of what was accepted for it within
+//     Config.StallTimeout, then Config.CloseTimeout to answer (see farewell).
 //  5. When no connection is left, or at the deadline, the loops end, and cut the rest.
 
 // Shutdown closes every connection with Config.DrainCode, behind what was accepted
 // for sending, spread over Config.DrainWindow; it answers new ones with 503, and
 // waits until all have ended; then Run returns. When ctx ends before, the rest is cut
-// and ctx's error returned. A second call may have an earlier deadline. Safe from any
+// and ctx's error returned. Where peers were cut that had stopped reading what was
+// accepted for them, the error is ErrCloseTimeout. A second call may have an earlier deadline. Safe from any
 // goroutine, but a callback that calls it holds up what it waits for.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if !s.started.Load() {
@@ -46,18 +47,41 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // is closed for it. Safe from any goroutine.
 func (s *Server) Draining() bool { return s.stopped.Load() }
 
+// shutdown ends the server. One that does not listen yet ends as soon as it does, also
+// when ctx ends before and nobody waits for that any more.
 func (s *Server) shutdown(ctx context.Context) error {
+	if !s.awaitStart(ctx) {
+		go func() {
+			s.awaitStart(context.Background())
+			_ = s.end(ctx)
+		}()
+		return context.Cause(ctx)
+	}
+	return s.end(ctx)
+}
+
+// awaitStart waits until the server listens, or never will. It looks before it heeds
+// ctx.
+func (s *Server) awaitStart(ctx context.Context) bool {
+	select {
+	case <-s.ready:
+	case <-s.done:
+	default:
+		select {
+		case <-s.ready:
+		case <-s.done:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Server) end(ctx context.Context) error {
 	select {
 	case <-s.done: // it never listened, or has ended
 		return nil
 	default:
-	}
-	select {
-	case <-s.ready:
-	case <-s.done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 	drained := s.drain(timeLeft(ctx))
 	httpDone := make(chan struct{})
@@ -74,6 +98,9 @@ func (s *Server) shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		s.hurry(drained)
 		err = fmt.Errorf("engine: shutdown cut %d connections: %w", s.Connections(), context.Cause(ctx))
+	}
+	if n := s.lost.Load(); n > 0 {
+		err = errors.Join(err, fmt.Errorf("engine: shutdown cut %d connections whose peers have stopped reading: %w", n, ErrCloseTimeout))
 	}
 	<-httpDone
 	err = errors.Join(err, s.finishWork(ctx))
@@ -280,24 +307,6 @@ func (c *Conn) leave() {
 		code, reason = own, `{"retry_after_ms":`+strconv.FormatInt(ms, 10)+`}`
 	}
 	c.startClose(CloseInfo{Code: code, Reason: reason, Initiator: Local, Err: ErrShutdown})
-	c.extendLeave()
-}
-
-// extendLeave is called when a connection takes its leave, and when its peer has
-// taken some of its queue: what was accepted before the shutdown is not cut off by
-// CloseTimeout, which begins when all of it has left.
-func (c *Conn) extendLeave() {
-	if !c.loop.draining || c.phase != phaseClosing && c.phase != phaseDraining {
-		return
-	}
-	end, timeout := c.end(), c.loop.server.cfg.CloseTimeout
-	if end == nil || !errors.Is(end.Err, ErrShutdown) {
-		return
-	}
-	if c.out != nil {
-		timeout = max(timeout, c.loop.server.cfg.StallTimeout)
-	}
-	c.loop.setDeadline(c, timeout)
 }
 
 // retryAfter is the time after which a peer is asked to come again: after the window,

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/engine/internal/wire"
 )
 
 // clients connect to a server again and again, in several goroutines, until
@@ -164,5 +165,55 @@ func TestShutdownInACallbackEndsWithItsContext(t *testing.T) {
 	}
 	if err := next(t, got); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Shutdown in a callback gives %v", err)
+	}
+}
+
+// A context that has ended makes a shutdown fast, not void.
+func TestShutdownWithAnEndedContext(t *testing.T) {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for range 20 { // it was a matter of chance
+		srv := startServer(t, quiet(), serveEcho)
+		if err := srv.Shutdown(ended); err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("Shutdown gives %v", err)
+		}
+		next(t, srv.done)
+	}
+}
+
+// lateBackend listens when it is told to.
+type lateBackend struct {
+	wire.Backend
+	listen, stop chan struct{}
+}
+
+func (b *lateBackend) Serve(_ func(wire.Loop) wire.Handler, ready func([]net.Addr)) error {
+	<-b.listen
+	ready([]net.Addr{nil})
+	<-b.stop
+	return nil
+}
+
+func (b *lateBackend) Stop() { close(b.stop) }
+
+// A shutdown that has given up waiting for a server to listen ends it when it does.
+func TestShutdownBeforeItListens(t *testing.T) {
+	b := &lateBackend{listen: make(chan struct{}), stop: make(chan struct{})}
+	cfg, err := quiet().withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := newServer(cfg, b)
+	ran := make(chan error, 1)
+	go func() { ran <- srv.Run(context.Background()) }()
+	waitFor(t, "Run", srv.started.Load)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	if err := srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Shutdown gives %v", err)
+	}
+	close(b.listen)
+	if err := next(t, ran); err != nil {
+		t.Errorf("Run gives %v", err)
 	}
 }

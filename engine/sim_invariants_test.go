@@ -1,17 +1,20 @@
 package engine
 
 import (
-	"errors"
 	"slices"
 	"time"
 	"unsafe"
 
+	"github.com/headrace/headrace/engine/internal/simwire"
 	"github.com/headrace/headrace/engine/internal/wire"
 )
 
 // simSlack is how much longer than its limit a phase may take: the ticks' grain
 // and what a task may wait for its loop.
 const simSlack = 500 * time.Millisecond
+
+// simAtOnce is how many events may happen in the middle of another, at most about.
+const simAtOnce = 8
 
 // afterTurn looks into a loop that has ended a turn: always while it has few
 // connections, and now and then otherwise.
@@ -108,8 +111,11 @@ func (w *simWorld) checkSpan(c *Conn) {
 	switch {
 	case handshake:
 		limit = w.cfg.HandshakeTimeout
-	case c.out != nil && c.end() != nil && errors.Is(c.end().Err, ErrShutdown): // as long as the peer takes some of it
-		limit, queued = max(limit, w.cfg.StallTimeout), c.out.total()
+	case c.farewell().watched():
+		if queued = untakenBy(c); queued > 0 { // as long as the peer takes some of it
+			limit = max(limit, w.cfg.StallTimeout)
+		}
+		limit += w.cfg.CloseTimeout / looksPerClose
 	}
 	span, known := w.since[c]
 	if c.phase == phaseOpen || known && (span.handshake != handshake || span.queued != queued) {
@@ -128,6 +134,15 @@ func (w *simWorld) checkSpan(c *Conn) {
 	}
 }
 
+// untakenBy is Conn.untaken, outside of the loop's turns.
+func untakenBy(c *Conn) int {
+	n := c.ref.(*simwire.Socket).Unsent()
+	if c.out != nil {
+		n += c.out.total()
+	}
+	return n
+}
+
 // checkDrain checks that a shutdown ends.
 func (w *simWorld) checkDrain() {
 	if !w.draining || w.sim.Steps()%64 != 0 {
@@ -140,12 +155,12 @@ func (w *simWorld) checkDrain() {
 	}
 }
 
-// slowLeavers is how many connections a shutdown gives more time, because their peers
-// still take what they were sent before; checkSpan sees that they do.
+// slowLeavers is how many connections are given more time, because their peers still
+// take what they were sent before; checkSpan sees that they do.
 func (w *simWorld) slowLeavers() (n int) {
 	for _, l := range w.srv.loops {
 		for _, c := range l.conns {
-			if end := c.end(); c.id != nil && end != nil && errors.Is(end.Err, ErrShutdown) && (c.out != nil || w.takesLeave(c)) {
+			if c.farewell().watched() && (untakenBy(c) > 0 || w.takesLeave(c)) {
 				n++
 			}
 		}
@@ -156,7 +171,7 @@ func (w *simWorld) slowLeavers() (n int) {
 // takesLeave says whether a peer that has taken everything is within its time.
 func (w *simWorld) takesLeave(c *Conn) bool {
 	span, known := w.since[c]
-	return !known || w.busyTime()-(span.from-span.stalled) <= w.cfg.CloseTimeout+simSlack
+	return !known || w.busyTime()-(span.from-span.stalled) <= w.cfg.CloseTimeout+w.cfg.CloseTimeout/looksPerClose+simSlack
 }
 
 // judge looks at everything after the end.

@@ -36,6 +36,7 @@ type simLife struct {
 
 	// what may have ended it
 	full        bool // there was no room for it (Config.MaxConns)
+	atEdge      bool // others may have come or gone in the moment before it was judged
 	draining    bool // it came during a shutdown
 	closeCode   int  // of the first Close that was accepted; 0: none
 	closeReason string

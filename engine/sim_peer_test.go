@@ -59,7 +59,8 @@ func (p *simPeer) begin() {
 	p.reader.frame = p.frame
 	l.begun = w.sim.Now()
 	l.profile.Accepted = func() {
-		l.full = w.srv.places.Load() >= int64(w.cfg.MaxConns)
+		room := int64(w.cfg.MaxConns) - w.srv.places.Load()
+		l.full, l.atEdge = room <= 0, -simAtOnce < room && room <= simAtOnce
 		l.draining = w.draining
 	}
 	l.profile.Data = p.data

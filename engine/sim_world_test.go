@@ -61,7 +61,7 @@ type simEndpoint struct {
 // simSpan is how long a connection is in a phase that must end.
 type simSpan struct {
 	handshake bool
-	queued    int // while a shutdown lets the peer take it
+	queued    int // while the peer is let take it
 	from      time.Duration
 	stalled   time.Duration
 }
@@ -205,7 +205,7 @@ func (w *simWorld) script(sim *simwire.Sim) {
 	w.beginDrain()
 	w.runUntil(w.drainedAt + w.cfg.HandshakeTimeout + 2*w.cfg.CloseTimeout + 15*time.Second)
 	w.runUntil(sim.Now() + time.Minute) // stalls may have eaten the time
-	for limit := sim.Now() + time.Hour; w.slowLeavers() > 0 && sim.Now() < limit && len(w.failures) == 0; {
+	for limit := sim.Now() + 100*time.Hour; w.slowLeavers() > 0 && sim.Now() < limit && len(w.failures) == 0; {
 		w.runUntil(sim.Now() + time.Minute)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/engine/internal/gnetwire"
 )
 
 func TestUnixSocket(t *testing.T) {
@@ -113,5 +114,51 @@ func TestUnixSocketPathIsTaken(t *testing.T) {
 	}
 	if a := ask(t, dialNet(t, srv.Addr()), upgradeLines()); a.status != 101 {
 		t.Errorf("the first server doesn't listen any more: answered with %d", a.status)
+	}
+}
+
+// A server that ends leaves the socket alone that its successor has made meanwhile at
+// the same path, and one that somebody has put there before.
+func TestUnixSocketOfASuccessor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	busy, release := make(chan struct{}), make(chan struct{})
+	first := startServer(t, Config{Network: "unix", Addr: path, Loops: 1, Logger: slog.New(slog.DiscardHandler)}, func(s *Server) {
+		s.Handle("/echo", Endpoint{Handler: HandlerFuncs{Message: func(*Conn, Op, []byte) { close(busy); <-release }}})
+	})
+	a := ask(t, dialNet(t, first.Addr()), upgradeLines())
+	if err := a.send(codec.OpText, nil); err != nil {
+		t.Fatal(err)
+	}
+	next(t, busy)
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	_ = first.Shutdown(ctx) // it has begun to end, and the callback holds it up
+	second := startServer(t, Config{Network: "unix", Addr: path}, serveEcho)
+	close(release)
+	next(t, first.done)
+	if a := ask(t, dialNet(t, second.Addr()), upgradeLines()); a.status != 101 {
+		t.Errorf("the successor answers with %d", a.status)
+	}
+
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	third := startServer(t, Config{Network: "unix", Addr: path}, serveEcho)
+	shutDown(t, second)
+	if a := ask(t, dialNet(t, third.Addr()), upgradeLines()); a.status != 101 {
+		t.Errorf("the third answers with %d", a.status)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
+		t.Errorf("the directory has %v, %v", left, err)
+	}
+}
+
+// The longest path that Config accepts can be bound.
+func TestUnixSocketLongestPath(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	path += strings.Repeat("s", gnetwire.MaxUnixPath-len(path))
+	srv := startServer(t, Config{Network: "unix", Addr: path}, serveEcho)
+	if a := ask(t, dialNet(t, srv.Addr()), upgradeLines()); a.status != 101 {
+		t.Errorf("answered with %d", a.status)
 	}
 }

@@ -168,9 +168,6 @@ func (c *Conn) flush() {
 		if short || c.armed() && n > 0 {
 			c.watchProgress()
 		}
-		if n > 0 {
-			c.extendLeave()
-		}
 	}
 	if c.phase == phaseDraining && c.out == nil && c.flags&flagFinSent == 0 {
 		c.flags |= flagFinSent

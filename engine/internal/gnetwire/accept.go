@@ -61,7 +61,6 @@ type acceptRescue struct {
 	failed   chan struct{} // accept has failed; capacity 1
 	quit     chan struct{}
 	done     chan struct{}
-	once     sync.Once
 }
 
 // newAcceptRescue takes ownership of listener.
@@ -75,14 +74,14 @@ func newAcceptRescue(listener int, bound net.Addr, logger *slog.Logger) *acceptR
 	return r
 }
 
-// stop ends the rescue. It may be called twice.
+// stop ends the rescue, and the listener with it: what waits in the kernel's queue
+// is reset, and nobody else gets in. It is called once.
 func (r *acceptRescue) stop() {
-	r.once.Do(func() {
-		rescues.Delete(r)
-		close(r.quit)
-		<-r.done
-		_ = unix.Close(r.listener)
-	})
+	_ = unix.Shutdown(r.listener, unix.SHUT_RD)
+	rescues.Delete(r)
+	close(r.quit)
+	<-r.done
+	_ = unix.Close(r.listener)
 }
 
 func (r *acceptRescue) run() {
@@ -121,13 +120,6 @@ func (r *acceptRescue) complain(last time.Time) time.Time {
 	}
 	r.logger.Error("accepting connections fails; they wait until descriptors are free (raise RLIMIT_NOFILE, or lower MaxConns)")
 	return time.Now()
-}
-
-// stopListening ends the rescue, and the listener with it: what waits in the
-// kernel's queue is reset, and nobody else gets in.
-func (r *acceptRescue) stopListening() {
-	_ = unix.Shutdown(r.listener, unix.SHUT_RD)
-	r.stop()
 }
 
 // nudge connects to our own listener and hangs up.

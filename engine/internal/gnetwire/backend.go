@@ -44,7 +44,9 @@ type Backend struct {
 	ready      func([]net.Addr)
 	watcher    watcher
 	ticker     ticker
-	bound      []bound // valid once booted is closed
+	names      []string  // of the listeners, for gnet
+	bound      []bound   // valid once booted is closed
+	deaf       sync.Once // guards stopListening
 
 	client  *gnet.Client  // instead of engine, without listeners
 	quit    chan struct{} // ends it
@@ -92,7 +94,8 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 	if err := tryAll(b.opts.Listeners, b.opts.ReusePort); err != nil {
 		return err
 	}
-	err := gnet.Rotate(b, distinct(b.opts.Listeners),
+	b.names = distinct(b.opts.Listeners)
+	err := gnet.Rotate(b, b.names,
 		gnet.WithNumEventLoop(b.opts.Loops),
 		gnet.WithReadBufferCap(b.opts.ReadBuffer),
 		gnet.WithReuseAddr(true),
@@ -100,9 +103,7 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 		gnet.WithTCPNoDelay(gnet.TCPNoDelay),
 		gnet.WithLogger(gnetLogger{b.opts.Logger}),
 	)
-	for _, at := range b.bound {
-		at.rescue.stop()
-	}
+	b.stopListening()
 	if err != nil {
 		return err
 	}
@@ -119,9 +120,7 @@ func (b *Backend) Stop() {
 		return
 	}
 	if len(b.bound) > 0 && b.engine.Validate() == nil {
-		for _, at := range b.bound {
-			at.rescue.stopListening()
-		}
+		b.stopListening()
 		b.settleAccepted()
 		// With a canceled context it only starts the end: its own way of waiting
 		// polls twice a second, where Serve returns at once.
@@ -129,6 +128,17 @@ func (b *Backend) Stop() {
 		cancel()
 		_ = b.engine.Stop(ctx)
 	}
+}
+
+// stopListening ends the listeners. Several ends of a server may come to it at once,
+// and only one may: behind it their descriptors are somebody else's.
+func (b *Backend) stopListening() {
+	b.deaf.Do(func() {
+		for _, at := range b.bound {
+			at.withdraw()
+			at.rescue.stop()
+		}
+	})
 }
 
 // settleAccepted lets the loops open the connections that were accepted before
@@ -176,7 +186,7 @@ func (b *Backend) OnBoot(e gnet.Engine) gnet.Action {
 	b.acceptAlone()
 	var addrs []net.Addr
 	for i, asked := range b.opts.Listeners {
-		at, err := readBack(e, i, asked, b.opts.Logger)
+		at, err := readBack(e, b.names[i], asked, b.opts.Logger)
 		if err != nil {
 			b.bootErr = fmt.Errorf("read back the address of listener %s: %w", asked.Addr, err)
 			return gnet.Shutdown

@@ -221,6 +221,28 @@ func TestWatchWritable(t *testing.T) {
 	h.want(t, "writable")
 }
 
+func TestUnsent(t *testing.T) {
+	h, c := start(t)
+	unsent := func() (n int) {
+		h.on(t, func() { n = h.loop.Unsent(h.socket) })
+		return n
+	}
+	written := 0
+	h.on(t, func() { written, _ = h.loop.Write(h.socket, make([]byte, 8<<20)) })
+	full := unsent()
+	if full < 1 || full > written {
+		t.Errorf("%d bytes were written, %d are unsent", written, full)
+	}
+	if _, err := io.CopyN(io.Discard, c, int64(written)); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); unsent() > 0; {
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes are unsent, and the peer has read everything", unsent())
+		}
+	}
+}
+
 func TestCloseCallsClosedBeforeItReturns(t *testing.T) {
 	h, c := start(t)
 	h.on(t, func() {
@@ -310,4 +332,36 @@ func TestStopEndsOpenConnections(t *testing.T) {
 		t.Errorf("the peer sees %v, want EOF", err)
 	}
 	h.loop.Wake() // does nothing, and reaches nobody
+}
+
+// A second Stop must leave the listener's descriptor alone: it is somebody else's by
+// then.
+func TestStopTwiceShutsDownNobodyElse(t *testing.T) {
+	h, _ := start(t)
+	listener := h.backend.bound[0].rescue.listener
+	release := make(chan struct{})
+	h.work <- func() { <-release } // so that the end lasts beyond both calls
+	h.loop.Wake()
+	h.backend.Stop()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0]) //nolint:errcheck // a test's end
+	defer unix.Close(pair[1]) //nolint:errcheck // a test's end
+	stranger := pair[0]
+	if stranger != listener && pair[1] != listener {
+		stranger, err = unix.FcntlInt(uintptr(pair[0]), unix.F_DUPFD_CLOEXEC, listener)
+		if err != nil || stranger != listener {
+			t.Fatalf("the stranger's descriptor is %d, %v; want %d", stranger, err, listener)
+		}
+		defer unix.Close(stranger) //nolint:errcheck // a test's end
+	}
+	h.backend.Stop()
+	close(release)
+	for _, fd := range pair {
+		if n, _, err := unix.Recvfrom(fd, make([]byte, 1), unix.MSG_DONTWAIT); !errors.Is(err, unix.EAGAIN) {
+			t.Errorf("a socket of somebody else has been shut down: read gives %d, %v", n, err)
+		}
+	}
 }

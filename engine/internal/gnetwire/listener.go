@@ -17,13 +17,14 @@ type Listener struct {
 	Network string // "tcp", "tcp4", "tcp6" or "unix"
 	Addr    string // host:port with a port in digits, or a path
 
-	Mode fs.FileMode // permissions of a unix socket; 0 leaves what they are
+	Mode fs.FileMode // permissions of a unix socket; 0 leaves what the umask gives
 }
 
 // bound is a listener that listens.
 type bound struct {
-	addr     net.Addr // with the port that the kernel has chosen
-	sockaddr unix.Sockaddr
+	addr     net.Addr      // with the port that the kernel has chosen
+	sockaddr unix.Sockaddr // what connections to it are bound to
+	file     fs.FileInfo   // of a unix socket
 	rescue   *acceptRescue
 }
 
@@ -56,7 +57,7 @@ func tryAll(listeners []Listener, reusePort bool) error {
 
 // distinct gives the addresses as gnet wants them. It finds a listener again by
 // what was asked for, so two that ask for the same, such as a free port, need
-// spellings of their own: port 0 is 00 too.
+// spellings of their own: port 0 is 00 too. A unix socket has a hidden name at first.
 func distinct(listeners []Listener) []string {
 	all := make([]string, len(listeners))
 	for i, at := range listeners {
@@ -67,19 +68,23 @@ func distinct(listeners []Listener) []string {
 
 func spelling(i int, at Listener) string {
 	colon := strings.LastIndexByte(at.Addr, ':')
-	if at.Network == "unix" || colon < 0 {
+	switch {
+	case at.Network == "unix":
+		return hiddenPath(at.Addr)
+	case colon < 0:
 		return at.Addr
 	}
 	return at.Addr[:colon+1] + strings.Repeat("0", i) + at.Addr[colon+1:]
 }
 
-// readBack finds listener i in gnet. Its descriptor tells the port behind ":0".
-func readBack(e gnet.Engine, i int, asked Listener, logger *slog.Logger) (bound, error) {
-	network := asked.Network
+// readBack finds a listener in gnet, which knows it by name, and gives it the address
+// that was asked for. Its descriptor tells the port behind ":0".
+func readBack(e gnet.Engine, name string, asked Listener, logger *slog.Logger) (bound, error) {
+	network, spelled, _ := strings.Cut(name, "://")
 	if strings.HasPrefix(network, "tcp") {
 		network = "tcp" // what gnet calls all three
 	}
-	fd, err := e.DupListener(network, spelling(i, asked))
+	fd, err := e.DupListener(network, spelled)
 	if err != nil {
 		return bound{}, err
 	}
@@ -88,12 +93,16 @@ func readBack(e gnet.Engine, i int, asked Listener, logger *slog.Logger) (bound,
 		_ = unix.Close(fd)
 		return bound{}, os.NewSyscallError("getsockname", err)
 	}
-	if err := asked.setMode(); err != nil {
-		_ = unix.Close(fd)
-		return bound{}, err
+	at := bound{addr: socket.SockaddrToTCPOrUnixAddr(sa), sockaddr: sa}
+	if asked.Network == "unix" {
+		at.addr = &net.UnixAddr{Name: asked.Addr, Net: "unix"}
+		if at.file, err = asked.show(spelled); err != nil {
+			_ = unix.Close(fd)
+			return bound{}, err
+		}
 	}
-	addr := socket.SockaddrToTCPOrUnixAddr(sa)
-	return bound{addr: addr, sockaddr: sa, rescue: newAcceptRescue(fd, addr, logger)}, nil
+	at.rescue = newAcceptRescue(fd, at.addr, logger)
+	return at, nil
 }
 
 // listenerOf gives the index of the listener that has accepted c. gnet gives all

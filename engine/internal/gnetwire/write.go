@@ -59,6 +59,16 @@ func (l *loop) Writev(s wire.Socket, bufs [][]byte) (int, error) {
 	}
 }
 
+// Unsent implements wire.Loop: what the peer's kernel has not acknowledged, of a unix
+// socket what the peer has not read.
+func (l *loop) Unsent(s wire.Socket) int {
+	n, err := unix.IoctlGetInt(int(s.FD), unix.SIOCOUTQ)
+	if err != nil {
+		return 0 // the stream is broken
+	}
+	return n
+}
+
 // written turns the outcome of a write into the outcome of the seam: a full
 // socket buffer is no error.
 func written(call string, n uintptr, errno unix.Errno) (int, error) {

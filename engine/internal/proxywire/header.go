@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"net"
 
 	"github.com/pires/go-proxyproto"
@@ -30,6 +31,8 @@ var (
 	ErrTooLong   = errors.New("the PROXY header is too long")
 	ErrNoStream  = errors.New("the PROXY header is of something else than a stream")
 	ErrUntrusted = errors.New("the peer may not send PROXY headers")
+	ErrAddition  = errors.New("what the PROXY header adds to the addresses is cut")
+	ErrChecksum  = errors.New("the PROXY header does not fit its checksum")
 )
 
 // parseHeader reads the PROXY header at the beginning of a stream, of version 1 or
@@ -56,8 +59,56 @@ func parseHeader(b []byte) (source net.Addr, n int, err error) {
 	if !h.TransportProtocol.IsStream() {
 		return nil, 0, ErrNoStream
 	}
+	if h.Version == 2 {
+		if err := checkAdditions(b[:n], fixedSizeV2+addressesSize(h.TransportProtocol)); err != nil {
+			return nil, 0, err
+		}
+	}
 	return h.SourceAddr, n, nil
 }
+
+// addressesSize is how many bytes the addresses of a stream take in version 2.
+func addressesSize(p proxyproto.AddressFamilyAndProtocol) int {
+	switch p {
+	case proxyproto.TCPv4:
+		return 2*4 + 2*2
+	case proxyproto.TCPv6:
+		return 2*16 + 2*2
+	default: // unix
+		return 2 * 108
+	}
+}
+
+// checkAdditions goes through what a header has from at on, behind its addresses: a
+// type, a length and a value, again and again. A CRC32c among them must be that of the
+// header with zeros in its place (PROXY protocol §2.2.3).
+func checkAdditions(header []byte, at int) error {
+	for at < len(header) {
+		kind, value := proxyproto.PP2Type(header[at]), at+1+2
+		if value > len(header) {
+			return ErrAddition
+		}
+		at = value + int(binary.BigEndian.Uint16(header[value-2:]))
+		if at > len(header) {
+			return ErrAddition
+		}
+		if kind == proxyproto.PP2_TYPE_CRC32C && !isChecksum(header[value:at], header[:value], header[at:]) {
+			return ErrChecksum
+		}
+	}
+	return nil
+}
+
+// isChecksum says whether sum is the CRC32c of what stands before it, zeros in its
+// place, and what stands behind it.
+func isChecksum(sum, before, behind []byte) bool {
+	crc := crc32.Checksum(before, castagnoli)
+	crc = crc32.Update(crc, castagnoli, make([]byte, len(sum)))
+	crc = crc32.Update(crc, castagnoli, behind)
+	return len(sum) == crc32.Size && binary.BigEndian.Uint32(sum) == crc
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // headerSize finds the end of the header, with the outcomes of parseHeader. It
 // looks at no more than it must, so that what is no header is known as such at

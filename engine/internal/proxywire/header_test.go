@@ -21,6 +21,16 @@ func v2(command, family byte, addresses []byte, more int) string {
 	return string(append(append(b, addresses...), make([]byte, more)...))
 }
 
+// added is a header of version 2 with additions behind its addresses.
+func added(addresses []byte, family byte, additions string) string {
+	h := []byte(v2(proxied, family, addresses, len(additions)))
+	return string(h[:len(h)-len(additions)]) + additions
+}
+
+// fromAWS is a header that a network load balancer of AWS has sent, with a CRC32c.
+var fromAWS = startV2 + "\x21\x11\x00\x54\xac\x1f\x07\x71\xac\x1f\x0a\x1f\xc8\xf2\x00\x50" +
+	"\x03\x00\x04\xe8\xd6\x89\x2d\xea\x00\x17\x01vpce-08d2bf15fac5001c9\x04\x00\x24" + strings.Repeat("\x00", 36)
+
 const (
 	local, proxied                    = 0, 1
 	unspecified, tcp4, udp4, unixPair = 0x00, 0x11, 0x12, 0x31
@@ -56,6 +66,15 @@ var headerRows = []struct {
 	{"v2/TCP6", v2(proxied, tcp6, pair6, 0), "[2001:db8::1]:4660", nil},
 	{"v2/unix", v2(proxied, unixPair, pairUnix, 0), "/run/client", nil},
 	{"v2/with more", v2(proxied, tcp4, pair4, 300), "192.0.2.1:4660", nil},
+	{"v2/checksum", fromAWS, "172.31.7.113:51442", nil},
+	{"v2/checksum of TCP6", added(pair6, tcp6, "\x03\x00\x04\x0d\x1c\x53\x7d"), "[2001:db8::1]:4660", nil},
+	{"v2/wrong checksum", strings.Replace(fromAWS, "\xe8\xd6", "\xe8\xd7", 1), "", ErrChecksum},
+	{"v2/checksum of another header", strings.Replace(fromAWS, "\x07\x71", "\x07\x72", 1), "", ErrChecksum},
+	{"v2/checksum of zero", added(pair4, tcp4, "\x03\x00\x04\x00\x00\x00\x00"), "", ErrChecksum},
+	{"v2/short checksum", added(pair4, tcp4, "\x03\x00\x03\x00\x00\x00"), "", ErrChecksum},
+	{"v2/wrong checksum of LOCAL", strings.Replace(added(pair4, tcp4, "\x03\x00\x04\x00\x00\x00\x00"), "\x21", "\x20", 1), "", nil},
+	{"v2/cut addition", added(pair4, tcp4, "\x01\x00\x03h2"), "", ErrAddition},
+	{"v2/cut head of an addition", added(pair4, tcp4, "\x01\x00"), "", ErrAddition},
 	{"v2/LOCAL", v2(local, unspecified, nil, 0), "", nil},
 	{"v2/LOCAL with addresses", v2(local, tcp4, pair4, 0), "", nil},
 	{"v2/longest", v2(proxied, tcp4, pair4, maxV2-28), "192.0.2.1:4660", nil},

@@ -188,6 +188,14 @@ func (l *loop) ResumeRead(s wire.Socket) error {
 	return nil
 }
 
+// Unsent implements wire.Loop.
+func (l *loop) Unsent(s wire.Socket) int {
+	if sock := l.use("Unsent", s); sock != nil {
+		return sock.Unsent()
+	}
+	return 0
+}
+
 // CloseWrite implements wire.Loop.
 func (l *loop) CloseWrite(s wire.Socket) error {
 	sock := l.use("CloseWrite", s)

@@ -39,6 +39,9 @@ const (
 
 func (s *Socket) sim() *Sim { return s.loop.sim }
 
+// Unsent is how many bytes the server has written and the peer has not read.
+func (s *Socket) Unsent() int { return len(s.peer.out) }
+
 // accept gives the socket to the engine.
 func (s *Socket) accept() {
 	sim, l := s.sim(), s.loop

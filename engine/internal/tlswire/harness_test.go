@@ -76,6 +76,7 @@ func (l *transport) WatchWritable(wire.Socket) error {
 }
 func (l *transport) PauseRead(wire.Socket) error  { l.paused = true; return nil }
 func (l *transport) ResumeRead(wire.Socket) error { l.paused = false; return nil }
+func (l *transport) Unsent(wire.Socket) int       { return len(l.sent) }
 func (l *transport) CloseWrite(wire.Socket) error {
 	if l.fin || l.closed {
 		panic("misuse")

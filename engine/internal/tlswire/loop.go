@@ -129,6 +129,15 @@ func (l *loop) ResumeRead(s wire.Socket) error {
 	return l.Loop.ResumeRead(s)
 }
 
+// Unsent implements wire.Loop. Ciphertext that waits here is not counted: the owner
+// has not been told that its text has left.
+func (l *loop) Unsent(s wire.Socket) int {
+	if t, ok := s.Ref.(*session); ok {
+		return l.Loop.Unsent(t.socket)
+	}
+	return l.Loop.Unsent(s)
+}
+
 // CloseWrite implements wire.Loop.
 func (l *loop) CloseWrite(s wire.Socket) error {
 	if t, ok := s.Ref.(*session); ok {

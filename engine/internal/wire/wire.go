@@ -42,6 +42,10 @@ type Loop interface {
 	PauseRead(s Socket) error
 	// ResumeRead ends a PauseRead.
 	ResumeRead(s Socket) error
+	// Unsent is how many of the bytes that were written the peer's end of the stream
+	// has not got yet: what closing the socket may lose. Bytes of the stream's own,
+	// such as the end of our half, may be among them.
+	Unsent(s Socket) int
 	// CloseWrite ends our half of the stream behind the bytes already written
 	// (shutdown(2) with SHUT_WR).
 	CloseWrite(s Socket) error
