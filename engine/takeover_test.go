@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/headrace/headrace/codec"
@@ -161,6 +163,56 @@ func TestUpgradeRefuses(t *testing.T) {
 		t.Errorf("a foreign TLS connection is answered with %d", answer.StatusCode)
 	}
 	waitFor(t, "the end of all", func() bool { return srv.Connections() == 0 })
+}
+
+// What came by way of net/http never goes back there, whatever the engine finds in it:
+// with one server it would go in circles, with another's it would get past its router.
+func TestUpgradeNeverGoesBackToHTTP(t *testing.T) {
+	for name, upgrade := range map[string]string{
+		"no-break-space": "websocket\u00a0", "long-s": "web\u017focket", "kelvin": "websoc\u212aet", "changed-on-the-way": "websocket",
+	} {
+		for _, ours := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/ours=%t", name, ours), func(t *testing.T) {
+				var asked atomic.Int32
+				take := func(s *Server, w http.ResponseWriter, r *http.Request) {
+					if asked.Add(1) > 1 {
+						return
+					}
+					if name == "changed-on-the-way" {
+						r.Header.Set("Upgrade", "websocket,\x01") // which can't be written down
+					}
+					if err := s.Upgrade(w, r, "/echo", nil); err != nil {
+						t.Log(err)
+					}
+				}
+				srv := startServer(t, Config{}, func(s *Server) {
+					serveEcho(s)
+					s.HandleHTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						if !ours {
+							t.Errorf("%s %s of another server has come here", r.Method, r.URL)
+						}
+						take(s, w, r)
+					}))
+				})
+				addr := srv.Addr()
+				if !ours {
+					other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { take(srv, w, r) }))
+					t.Cleanup(other.Close)
+					addr = other.Listener.Addr()
+				}
+				request := strings.NewReplacer("/echo", "/x", "websocket", upgrade).Replace(upgradeLines("Connection: close"))
+				a := ask(t, dialNet(t, addr), request+"GET /admin HTTP/1.1\r\nHost: h\r\n\r\n")
+				if a.status != 426 {
+					t.Errorf("answered with %d", a.status)
+				}
+				_ = a.Close()
+				waitFor(t, "the end", func() bool { return srv.Connections() == 0 })
+				if n := asked.Load(); n != 1 {
+					t.Errorf("one request has come to the handler %d times", n)
+				}
+			})
+		}
+	}
 }
 
 func TestUpgradeWithoutARunningServer(t *testing.T) {
