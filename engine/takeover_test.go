@@ -116,6 +116,33 @@ func TestUpgradeFromHandleHTTP(t *testing.T) {
 	}
 }
 
+// The loops take connections over before they have accepted one, also where other
+// processes would get whatever comes to the port, and nobody else is counted.
+func TestUpgradeOnASharedPort(t *testing.T) {
+	srv := startServer(t, Config{ReusePort: true, Loops: 3}, serveEcho)
+	for range 3 {
+		startServer(t, Config{ReusePort: true, Addr: srv.Addr().String()}, serveEcho)
+	}
+	addr := serveTaken(t, srv, "/echo")
+	const conns = 6
+	for range conns {
+		c, err := dial(addr, "/rooms/x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close() //nolint:errcheck // a test's end
+		if err := c.echo(codec.OpText, "taken"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	srv.mu.Lock()
+	loops := len(srv.loops)
+	srv.mu.Unlock()
+	if n := srv.Stats().Accepted; n != conns || loops != 3 {
+		t.Errorf("%d connections were accepted, want %d; %d loops have some, want 3", n, conns, loops)
+	}
+}
+
 func TestUpgradeRefuses(t *testing.T) {
 	srv := startServer(t, Config{}, serveEcho)
 	addr := serveTaken(t, srv, "/echo")

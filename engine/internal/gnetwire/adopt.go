@@ -2,9 +2,7 @@ package gnetwire
 
 import (
 	"context"
-	"errors"
 	"net"
-	"time"
 
 	"github.com/panjf2000/gnet/v2"
 
@@ -26,6 +24,7 @@ func (b *Backend) serveClient() error {
 	if err := client.Start(); err != nil {
 		return err
 	}
+	close(b.running)
 	b.once.Do(func() { close(b.booted) })
 	b.ready(nil)
 	<-b.quit
@@ -47,65 +46,31 @@ func (b *Backend) stopClient() {
 
 // Adopt implements wire.Backend. gnet duplicates the descriptor and closes conn.
 func (b *Backend) Adopt(conn net.Conn, opened wire.Adopted) error {
-	<-b.booted
-	b.mu.RLock()
-	stopped := b.stopped
-	b.mu.RUnlock()
-	if stopped {
+	select {
+	case <-b.running:
+	case <-b.over:
 		_ = conn.Close()
 		return net.ErrClosed
 	}
-	if b.client != nil {
+	b.mu.RLock()
+	stopped := b.stopped
+	b.mu.RUnlock()
+	switch {
+	case stopped:
+		_ = conn.Close()
+		return net.ErrClosed
+	case b.client != nil:
 		_, err := b.client.EnrollContext(conn, opened)
 		return err
+	case b.allErr != nil:
+		_ = conn.Close()
+		return b.allErr
 	}
-	b.met.Do(b.meetLoops)
-	enrolled, err := b.anyLoop().Enroll(gnet.NewContext(context.Background(), opened), conn)
+	loop := b.all[int(b.turn.Add(1))%len(b.all)]
+	enrolled, err := loop.Enroll(gnet.NewContext(context.Background(), opened), conn)
 	if err != nil {
 		_ = conn.Close()
 		return err
 	}
 	return (<-enrolled).Err
 }
-
-// meetLoops makes every loop known, which happens with its first connection: gnet
-// has no list of them, and no way of choosing one that is safe beside its acceptor.
-// It deals connections out in turn, so as many of our own reach all loops.
-func (b *Backend) meetLoops() {
-	at := b.bound[0].addr
-	for range b.opts.Loops {
-		if c, err := net.DialTimeout(at.Network(), reachable(at), meetPatience); err == nil {
-			_ = c.Close()
-		}
-	}
-	for end := time.Now().Add(meetPatience); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		b.mu.RLock()
-		met := len(b.loops)
-		b.mu.RUnlock()
-		if met == b.opts.Loops {
-			return
-		}
-	}
-}
-
-const meetPatience = 500 * time.Millisecond
-
-// anyLoop gives one of the loops that are known.
-func (b *Backend) anyLoop() gnet.EventLoop {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	for g := range b.loops { // in an order of chance
-		return g
-	}
-	return noLoop{}
-}
-
-// noLoop stands in where no loop is known.
-type noLoop struct{ gnet.EventLoop }
-
-// Enroll implements gnet.EventLoop.
-func (noLoop) Enroll(context.Context, net.Conn) (<-chan gnet.RegisteredResult, error) {
-	return nil, errNoLoop
-}
-
-var errNoLoop = errors.New("gnetwire: no event loop has answered")

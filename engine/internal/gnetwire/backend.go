@@ -14,9 +14,11 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -47,26 +49,34 @@ type Backend struct {
 
 	client  *gnet.Client  // instead of engine, without listeners
 	quit    chan struct{} // ends it
-	met     sync.Once     // guards meetLoops
 	engine  gnet.Engine
 	options *gnet.Options // gnet's own, with ReusePort until OnBoot
 	once    sync.Once     // guards the closing of booted
 	booted  chan struct{}
 	bootErr error // valid once booted is closed
 
+	running chan struct{}    // closed when the loops run
+	all     []gnet.EventLoop // of engine; valid once running is closed, as allErr
+	allErr  error
+	over    chan struct{} // closed when the loops have ended, or will never run
+
+	turn atomic.Uint32 // of the loops, in adopting
+
 	mu      sync.RWMutex
-	loops   map[gnet.EventLoop]*loop
+	loops   map[gnet.EventLoop]*loop // those that have had a connection
 	stopped bool
 }
 
 // New prepares a Backend; Serve starts it.
 func New(opts Options) *Backend {
 	b := &Backend{
-		opts:   opts,
-		epoch:  time.Now(),
-		booted: make(chan struct{}),
-		quit:   make(chan struct{}),
-		loops:  make(map[gnet.EventLoop]*loop),
+		opts:    opts,
+		epoch:   time.Now(),
+		booted:  make(chan struct{}),
+		quit:    make(chan struct{}),
+		running: make(chan struct{}),
+		over:    make(chan struct{}),
+		loops:   make(map[gnet.EventLoop]*loop),
 	}
 	b.watcher.logger = opts.Logger
 	b.ticker.init()
@@ -75,6 +85,7 @@ func New(opts Options) *Backend {
 
 // Serve implements wire.Backend. It is called once.
 func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]net.Addr)) error {
+	defer close(b.over)
 	defer b.once.Do(func() { close(b.booted) }) // also when nothing could be bound
 	b.newHandler, b.ready = newHandler, ready
 	if len(b.opts.Listeners) == 0 {
@@ -88,6 +99,7 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 		gnet.WithReadBufferCap(b.opts.ReadBuffer),
 		gnet.WithReuseAddr(true),
 		b.sharePort,
+		gnet.WithTicker(true), // see OnTick
 		gnet.WithTCPNoDelay(gnet.TCPNoDelay),
 		gnet.WithLogger(gnetLogger{b.opts.Logger}),
 	)
@@ -172,6 +184,14 @@ func (b *Backend) OnBoot(e gnet.Engine) gnet.Action {
 	}
 	b.ready(addrs)
 	return gnet.None
+}
+
+// OnTick is gnet's callback as soon as all its loops run. Nothing else says that. It
+// asks for no second one: the ticks above the seam are the ticker's.
+func (b *Backend) OnTick() (time.Duration, gnet.Action) {
+	b.all, b.allErr = loopsOf(b.engine)
+	close(b.running)
+	return math.MaxInt64, gnet.None
 }
 
 // OnShutdown is gnet's callback before it ends the loops: from here on nobody
