@@ -144,7 +144,7 @@ func (d *Dialer) dial(ctx context.Context) (*Conn, error) {
 		}
 		return nil, err
 	}
-	return d.client.adopt(conn, granted)
+	return d.client.adopt(ctx, conn, granted)
 }
 
 // connect makes the TCP connection, through a proxy where there is one.

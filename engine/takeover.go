@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -44,13 +45,23 @@ func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request, path string, us
 	_ = conn.SetDeadline(time.Time{}) // net/http's own
 	behind, err := rest(buffered.Reader)
 	if err == nil {
-		err = s.takeOver(conn, &taken{endpoint: ep, user: user, head: writeDown(r), behind: behind})
+		err = s.takeOver(r.Context(), conn, &taken{endpoint: ep, user: user, head: writeDown(r), behind: behind})
 	}
 	if err != nil {
-		_, _ = conn.Write((&Refusal{Status: http.StatusInternalServerError}).appendTo(nil, false))
-		return errors.Join(fmt.Errorf("engine: upgrade: %w", err), conn.Close())
+		_ = conn.SetWriteDeadline(time.Now().Add(s.cfg.CloseTimeout))
+		_, _ = conn.Write(refusalOf(err).appendTo(nil, false))
+		_ = conn.Close()
+		return fmt.Errorf("engine: upgrade: %w", err)
 	}
 	return nil
+}
+
+// refusalOf is the answer to a request whose connection could not be taken over.
+func refusalOf(err error) *Refusal {
+	if errors.Is(err, errForeignTLS) {
+		return refusePanic
+	}
+	return refuseFull // the server ends, its loops are busy, or there is no descriptor left
 }
 
 var (
@@ -83,7 +94,9 @@ type taken struct {
 
 // takeOver moves a hijacked connection onto a loop. Only when it returns nil does it
 // take ownership of conn.
-func (s *Server) takeOver(conn net.Conn, t *taken) error {
+func (s *Server) takeOver(ctx context.Context, conn net.Conn, t *taken) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.HandshakeTimeout)
+	defer cancel()
 	moved, ours := conn.(*movedConn)
 	if ours {
 		conn = moved.Conn
@@ -91,12 +104,12 @@ func (s *Server) takeOver(conn net.Conn, t *taken) error {
 	if !ours && !canMove(conn) {
 		return errForeignTLS
 	}
-	err := s.backend.Adopt(conn, func(h wire.Handler, sock wire.Socket, remote net.Addr) (wire.Owner, func()) {
+	err := s.backend.Adopt(ctx, conn, func(h wire.Handler, sock wire.Socket, remote net.Addr) (wire.Owner, func()) {
 		l := h.(*loop)
 		c := l.newConn(sock, remote)
 		return (*owner)(c), func() { l.openTaken(c, t) }
 	})
-	if ours {
+	if ours && err == nil {
 		moved.once.Do(func() { moved.side.remove(moved) })
 	}
 	return err

@@ -3,13 +3,18 @@ package engine
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/codec"
 )
@@ -240,6 +245,157 @@ func TestUpgradeNeverGoesBackToHTTP(t *testing.T) {
 			})
 		}
 	}
+}
+
+// gated holds Upgrade up when it has got the connection from net/http.
+type gated struct {
+	http.ResponseWriter
+	at   chan<- struct{}
+	gate <-chan struct{}
+	late time.Duration // how much longer
+}
+
+func (g gated) Unwrap() http.ResponseWriter { return nil }
+
+func (g gated) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(g.ResponseWriter).Hijack()
+	g.at <- struct{}{}
+	<-g.gate
+	time.Sleep(g.late)
+	return conn, buffered, err
+}
+
+// The server has ended when Upgrade has got the connection.
+func TestUpgradeAnswersBehindTheEnd(t *testing.T) {
+	srv := startServer(t, Config{}, serveEcho)
+	at, gate := make(chan struct{}, 1), make(chan struct{})
+	said := make(chan error, 1)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		said <- srv.Upgrade(gated{w, at, gate, 0}, r, "/echo", nil)
+	}))
+	defer other.Close()
+	go func() {
+		<-at
+		shutDown(t, srv)
+		close(gate)
+	}()
+	a := ask(t, dialNet(t, other.Listener.Addr()), upgradeLines())
+	if err := next(t, said); a.status != 503 || a.header.Get("Retry-After") == "" || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("answered with %d %v, and Upgrade gives %v", a.status, a.header, err)
+	}
+}
+
+// A client that has reset its connection by then, whose address is gone with it.
+func TestUpgradeOfAConnectionThatIsReset(t *testing.T) {
+	srv := startServer(t, Config{}, serveEcho)
+	at, gate := make(chan struct{}, 1), make(chan struct{})
+	said := make(chan error, 1)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		said <- srv.Upgrade(gated{w, at, gate, 0}, r, "/echo", nil)
+	}))
+	defer other.Close()
+	_ = connect(t, srv, "/echo").Close() // so that the loops have what they need
+	waitFor(t, "the end of the first", func() bool { return srv.Connections() == 0 })
+	before := openDescriptors(t)
+	conn := dialNet(t, other.Listener.Addr()).(*net.TCPConn)
+	if _, err := io.WriteString(conn, upgradeLines()); err != nil {
+		t.Fatal(err)
+	}
+	next(t, at)
+	_ = conn.SetLinger(0)
+	_ = conn.Close()
+	close(gate)
+	if err := next(t, said); err == nil {
+		t.Error("it was taken over")
+	}
+	waitFor(t, "the end of all descriptors", func() bool { return openDescriptors(t) <= before })
+}
+
+// A loop that is held up by a callback.
+func TestUpgradeAnswersForABusyLoop(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	srv := startServer(t, Config{Loops: 1, HandshakeTimeout: 300 * time.Millisecond}, func(s *Server) {
+		s.Handle("/busy", Endpoint{Handler: HandlerFuncs{Message: func(*Conn, Op, []byte) { close(entered); <-leave }}})
+	})
+	addr := serveTaken(t, srv, "/busy")
+	first, err := dial(addr, "/rooms/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close() //nolint:errcheck // a test's end
+	if err := first.send(codec.OpText, nil); err != nil {
+		t.Fatal(err)
+	}
+	next(t, entered)
+	if _, err := dial(addr, "/rooms/x"); err == nil || err.Error() != "unexpected HTTP response status: 503" {
+		t.Errorf("got %v", err)
+	}
+	close(leave)
+	_ = first.Close()
+	waitFor(t, "the end of both", func() bool { return srv.Connections() == 0 })
+	if n := srv.Stats().Accepted; n != 1 {
+		t.Errorf("%d connections came to the loop, want 1", n)
+	}
+}
+
+// Connections that are on their way to the loops when these end: Upgrade returns, each
+// client hears of the end, and no descriptor is left behind.
+func TestUpgradeWhileTheServerEnds(t *testing.T) {
+	const rounds, conns = 12, 100
+	before := openDescriptors(t)
+	for range rounds {
+		srv, err := New(Config{Addr: "127.0.0.1:0", Loops: 2, CloseTimeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		serveEcho(srv)
+		served := make(chan error, 1)
+		go func() { served <- srv.Run(context.Background()) }()
+		<-srv.Ready()
+		at, gate := make(chan struct{}, conns), make(chan struct{})
+		returned := make(chan struct{}, conns)
+		var started atomic.Int32
+		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			late := time.Duration(started.Add(1)) * 16 * time.Millisecond / conns // some come at each moment of the end
+			_ = srv.Upgrade(gated{w, at, gate, late}, r, "/echo", nil)
+			returned <- struct{}{}
+		}))
+		heard := make(chan error, conns)
+		for range conns {
+			conn := dialNet(t, other.Listener.Addr())
+			go func() {
+				_ = conn.SetDeadline(time.Now().Add(patience))
+				_, _ = io.WriteString(conn, upgradeLines())
+				_, err := io.Copy(io.Discard, conn)
+				_ = conn.Close()
+				heard <- err
+			}()
+		}
+		for range conns {
+			next(t, at)
+		}
+		close(gate)
+		shutDown(t, srv)
+		next(t, served)
+		for range conns {
+			next(t, returned)
+			if err := next(t, heard); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("a client hears nothing")
+			}
+		}
+		other.Close()
+	}
+	waitFor(t, "the end of all descriptors", func() bool { return openDescriptors(t) <= before })
+}
+
+// openDescriptors counts those of the process.
+func openDescriptors(t *testing.T) int {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip(err)
+	}
+	return len(all)
 }
 
 func TestUpgradeWithoutARunningServer(t *testing.T) {

@@ -60,7 +60,8 @@ type Backend struct {
 	allErr  error
 	over    chan struct{} // closed when the loops have ended, or will never run
 
-	turn atomic.Uint32 // of the loops, in adopting
+	turn      atomic.Uint32  // of the loops, in adopting
+	enrolling sync.WaitGroup // the adoptions that gnet is at
 
 	mu      sync.RWMutex
 	loops   map[gnet.EventLoop]*loop // those that have had a connection
@@ -150,11 +151,17 @@ func (b *Backend) settleAccepted() {
 			passed.Done()
 		}
 	}
+	settle(&passed)
+}
+
+// settle waits for what the loops have to do. If one is stuck in a callback, it gives
+// up: that loop's end will come later.
+func settle(all *sync.WaitGroup) {
 	done := make(chan struct{})
-	go func() { passed.Wait(); close(done) }()
+	go func() { all.Wait(); close(done) }()
 	select {
 	case <-done:
-	case <-time.After(acceptSettleMost): // a loop is stuck in a callback; its end will come later
+	case <-time.After(acceptSettleMost):
 	}
 }
 
@@ -195,11 +202,16 @@ func (b *Backend) OnTick() (time.Duration, gnet.Action) {
 }
 
 // OnShutdown is gnet's callback before it ends the loops: from here on nobody
-// may wake one, because gnet closes the descriptor that a wakeup writes to.
+// may wake one, because gnet closes the descriptor that a wakeup writes to. The
+// adoptions that gnet is at come first: it waits for ever for a loop that has ended,
+// with a descriptor in its hands.
 func (b *Backend) OnShutdown(gnet.Engine) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.stopped = true
+	b.mu.Unlock()
+	settle(&b.enrolling)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for _, l := range b.loops {
 		l.stop()
 	}
@@ -209,11 +221,8 @@ func (b *Backend) OnShutdown(gnet.Engine) {
 func (b *Backend) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
 	l := b.loopOf(c.EventLoop())
 	s := wire.Socket{Ref: c, FD: int32(c.Fd())}
-	if adopted, ok := c.Context().(wire.Adopted); ok {
-		owner, begin := adopted(l.handler, s, c.RemoteAddr())
-		c.SetContext(owner)
-		begin()
-		return nil, gnet.None
+	if a, ok := c.Context().(*adoption); ok {
+		return nil, a.open(l, c, s)
 	}
 	if owner := l.handler.Opened(s, l.listenerOf(c), c.RemoteAddr()); owner != nil {
 		c.SetContext(owner)
