@@ -81,6 +81,9 @@ func (h *httpSide) take(c *Conn, head, behind []byte) error {
 		Conn: conn, side: h, server: c.loop.server, tls: secured, remote: c.remote,
 		first: append(append([]byte(nil), head...), behind...),
 	}
+	if x := c.more.Load(); x != nil {
+		moved.nameless = x.nameless
+	}
 	if c.flags&flagCounted != 0 {
 		moved.client = c.Client()
 	}
@@ -107,15 +110,14 @@ func (h *httpSide) add(m *movedConn) {
 	h.moved[m] = struct{}{}
 }
 
-// remove counts a connection out.
-func (h *httpSide) remove(m *movedConn) {
+// leave says, once, that a connection is net/http's no more. Whoever hears it counts
+// the connection out, or goes on with it.
+func (h *httpSide) leave(m *movedConn) (first bool) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, first = h.moved[m]
 	delete(h.moved, m)
-	h.mu.Unlock()
-	if m.client.IsValid() {
-		m.server.clients.leave(m.client)
-	}
-	m.server.connEnded(true)
+	return first
 }
 
 // warn logs a failed hand-over, once a second at most: a flood must not fill
@@ -190,7 +192,8 @@ type movedConn struct {
 	remote net.Addr             // as Conn.Remote
 	client netip.Addr           // whose connections it counts among; not valid: nobody's
 	first  []byte
-	once   sync.Once
+
+	nameless bool // as extras.nameless
 }
 
 // Read implements net.Conn.
@@ -205,7 +208,13 @@ func (m *movedConn) Read(p []byte) (int, error) {
 
 // Close implements net.Conn.
 func (m *movedConn) Close() error {
-	m.once.Do(func() { m.side.remove(m) })
+	if !m.side.leave(m) {
+		return net.ErrClosed
+	}
+	if m.client.IsValid() {
+		m.server.clients.leave(m.client)
+	}
+	m.server.connEnded(true)
 	return m.Conn.Close()
 }
 

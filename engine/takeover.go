@@ -90,6 +90,7 @@ type taken struct {
 	endpoint     *endpoint
 	user         any
 	head, behind []byte
+	from         *movedConn // nil for a connection of another server
 }
 
 // takeOver moves a hijacked connection onto a loop. Only when it returns nil does it
@@ -97,22 +98,18 @@ type taken struct {
 func (s *Server) takeOver(ctx context.Context, conn net.Conn, t *taken) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.HandshakeTimeout)
 	defer cancel()
-	moved, ours := conn.(*movedConn)
-	if ours {
-		conn = moved.Conn
+	moved, ok := conn.(*movedConn)
+	if ok {
+		t.from, conn = moved, moved.Conn
 	}
-	if !ours && !canMove(conn) {
+	if ours := ok && moved.server == s; !ours && !canMove(conn) {
 		return errForeignTLS
 	}
-	err := s.backend.Adopt(ctx, conn, func(h wire.Handler, sock wire.Socket, remote net.Addr) (wire.Owner, func()) {
+	return s.backend.Adopt(ctx, conn, func(h wire.Handler, sock wire.Socket, remote net.Addr) (wire.Owner, func()) {
 		l := h.(*loop)
 		c := l.newConn(sock, remote)
 		return (*owner)(c), func() { l.openTaken(c, t) }
 	})
-	if ours && err == nil {
-		moved.once.Do(func() { moved.side.remove(moved) })
-	}
-	return err
 }
 
 // canMove says whether a connection is a socket itself.
@@ -128,7 +125,7 @@ func canMove(conn net.Conn) bool {
 func (l *loop) openTaken(c *Conn, t *taken) {
 	l.enter()
 	defer l.leave(c)
-	if bad := c.letIn(adopted); bad != nil {
+	if bad := c.letBackIn(t.from); bad != nil {
 		c.refuse(bad)
 		return
 	}
@@ -139,6 +136,32 @@ func (l *loop) openTaken(c *Conn, t *taken) {
 		c.flags |= flagHeard
 		c.decode(t.behind)
 	}
+}
+
+// letBackIn is letIn for a connection that was taken over. One that came from
+// HandleHTTP has the address that it had there, and what it counts as, too: this server
+// has let it in already.
+func (c *Conn) letBackIn(m *movedConn) *refusal {
+	if m == nil {
+		return c.letIn(adopted)
+	}
+	c.remote = m.remote
+	if m.nameless {
+		c.extra().nameless = true
+	}
+	if m.server != c.loop.server || !m.side.leave(m) { // of another Server, or cut just now
+		_ = m.Close()
+		return c.letIn(adopted)
+	}
+	m.server.open.Add(-1) // newConn has counted it once more
+	c.flags |= flagPlace
+	if m.client.IsValid() {
+		c.flags |= flagCounted
+	}
+	if c.loop.draining {
+		return c.loop.refuseShutdown()
+	}
+	return nil
 }
 
 // adopted is the index of no listener.

@@ -3,6 +3,7 @@ package engine
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -145,6 +146,97 @@ func TestUpgradeOnASharedPort(t *testing.T) {
 	srv.mu.Unlock()
 	if n := srv.Stats().Accepted; n != conns || loops != 3 {
 		t.Errorf("%d connections were accepted, want %d; %d loops have some, want 3", n, conns, loops)
+	}
+}
+
+// Who is there does not change on the way through net/http.
+func TestUpgradeKeepsWhoIsThere(t *testing.T) {
+	for _, row := range []struct{ name, header, remote, client string }{
+		{"LOCAL", proxyLocal, "127.0.0.1", "127.0.0.1"},
+		{"UNKNOWN", "PROXY UNKNOWN\r\n", "127.0.0.1", "127.0.0.1"},
+		{"a client", proxyV1, "192.0.2.1", "192.0.2.1"},
+		{"another trusted proxy", "PROXY TCP4 127.0.0.9 10.0.0.1 4660 80\r\n", "127.0.0.9", "6.6.6.6"},
+	} {
+		for _, secure := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/tls=%t", row.name, secure), func(t *testing.T) {
+				var all <-chan seen
+				register := func(s *Server) {
+					all = serveSeen(s)
+					s.HandleHTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = s.Upgrade(w, r, "/echo", nil) }))
+				}
+				cfg := Config{ProxyProtocol: true, TrustedProxies: loopbackProxies, MaxConnsPerIP: 1}
+				var srv *Server
+				var config *tls.Config
+				if secure {
+					srv, config = startTLS(t, cfg, register)
+				} else {
+					srv = startServer(t, cfg, register)
+				}
+				conn := dialTCP(t, srv)
+				if _, err := io.WriteString(conn, row.header); err != nil {
+					t.Fatal(err)
+				}
+				if secure {
+					conn = tls.Client(conn, config)
+				}
+				a := ask(t, conn, strings.Replace(upgradeLines("X-Forwarded-For: 6.6.6.6"), "/echo", "/x", 1))
+				if a.status != 101 {
+					t.Fatalf("answered with %d", a.status)
+				}
+				one := next(t, all)
+				if host, _, _ := net.SplitHostPort(one.remote); host != row.remote || one.client.String() != row.client || one.later != one.client {
+					t.Errorf("seen %+v, want %s for %s", one, row.remote, row.client)
+				}
+				_ = a.Close()
+				waitFor(t, "the end", func() bool { return srv.Connections() == 0 })
+				srv.clients.mu.Lock()
+				defer srv.clients.mu.Unlock()
+				if len(srv.clients.conns) != 0 {
+					t.Errorf("%v are counted after the end", srv.clients.conns)
+				}
+			})
+		}
+	}
+}
+
+// A connection that goes through net/http is one connection, not two, to every limit.
+func TestUpgradeCountsOnce(t *testing.T) {
+	for name, cfg := range map[string]Config{
+		"MaxConns": {MaxConns: 1}, "MaxConnsPerIP": {MaxConnsPerIP: 1}, "MaxHandshakeRate": {MaxHandshakeRate: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := startServer(t, cfg, func(s *Server) {
+				serveEcho(s)
+				s.HandleHTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = s.Upgrade(w, r, "/echo", nil) }))
+			})
+			c := connect(t, srv, "/x")
+			if err := c.echo(codec.OpText, "alone"); err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, "the count of one", func() bool { return srv.Connections() == 1 && srv.places.Load() == 1 })
+			_ = c.Close()
+			waitFor(t, "the end", func() bool { return srv.Connections() == 0 && srv.places.Load() == 0 })
+		})
+	}
+}
+
+// A connection of another Server's HandleHTTP counts there until it counts here.
+func TestUpgradeFromAnotherServersHandleHTTP(t *testing.T) {
+	srv := startServer(t, Config{MaxConnsPerIP: 1}, serveEcho)
+	other := startServer(t, Config{MaxConnsPerIP: 1}, func(s *Server) {
+		s.HandleHTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = srv.Upgrade(w, r, "/echo", nil) }))
+	})
+	for range 2 {
+		c := connect(t, other, "/x")
+		if err := c.echo(codec.OpText, "taken"); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "the end there", func() bool { return other.Connections() == 0 && other.places.Load() == 0 })
+		if n, places := srv.Connections(), srv.places.Load(); n != 1 || places != 1 {
+			t.Errorf("%d connections and %d places here, want 1", n, places)
+		}
+		_ = c.Close()
+		waitFor(t, "the end here", func() bool { return srv.Connections() == 0 && srv.places.Load() == 0 })
 	}
 }
 
