@@ -167,9 +167,17 @@ func (c *Conn) letBackIn(m *movedConn) *refusal {
 // adopted is the index of no listener.
 const adopted = -1
 
-// writeDown writes a request as it may have come.
+// writeDown writes a request as it may have come, but for what a router has changed in
+// its path.
 func writeDown(r *http.Request) []byte {
-	b := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, r.URL.RequestURI(), r.Host)
+	target := r.URL.RequestURI()
+	if target[0] != '/' { // http.StripPrefix has taken that too
+		target = "/" + target
+	}
+	b := fmt.Appendf(nil, "%s %s %s\r\nHost: %s\r\n", r.Method, target, r.Proto, r.Host)
+	for _, encoding := range r.TransferEncoding { // net/http keeps it apart
+		b = appendField(b, "Transfer-Encoding", encoding)
+	}
 	for name, values := range r.Header {
 		for _, v := range values {
 			b = appendField(b, name, v)

@@ -339,6 +339,53 @@ func TestUpgradeNeverGoesBackToHTTP(t *testing.T) {
 	}
 }
 
+// A request is judged as it came, not as net/http has put it right.
+func TestUpgradeJudgesWhatCame(t *testing.T) {
+	srv := startServer(t, Config{}, serveEcho)
+	addr := serveTaken(t, srv, "/echo")
+	for _, row := range []struct {
+		name, from, to string
+		status         int
+	}{
+		{"length", "Host:", "Content-Length: 5\r\nHost:", 400},
+		{"chunked", "Host:", "Transfer-Encoding: chunked\r\nHost:", 400},
+		{"old-version", "HTTP/1.1", "HTTP/1.0", 505},
+		{"nothing", "Host:", "Content-Length: 0\r\nHost:", 101},
+		{"absolute", "GET ", "GET http://example.com", 101},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			conn, err := net.Dial("tcp4", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request := strings.Replace(upgradeLines(), "/echo", "/rooms/x", 1)
+			if a := ask(t, conn, strings.Replace(request, row.from, row.to, 1)+"5\r\nhello\r\n0\r\n\r\n"); a.status != row.status {
+				t.Errorf("answered with %d, want %d", a.status, row.status)
+			}
+		})
+	}
+}
+
+func TestUpgradeBehindStripPrefix(t *testing.T) {
+	srv := startServer(t, Config{}, func(s *Server) {
+		paths := make(chan string, 1)
+		s.Handle("/room", Endpoint{
+			Admit:   func(r *Request) error { paths <- r.Path() + "?" + r.RawQuery(); return nil },
+			Handler: HandlerFuncs{Open: func(c *Conn) { _ = c.Reply(Text, []byte(<-paths)) }},
+		})
+		up := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = s.Upgrade(w, r, "/room", nil) })
+		mux := http.NewServeMux()
+		mux.Handle("/a/", http.StripPrefix("/a/", up))
+		mux.Handle("/b/", http.StripPrefix("/b", up))
+		s.HandleHTTP(mux)
+	})
+	for path, want := range map[string]string{"/a/blue?x=1": "/blue?x=1", "/a/": "/?", "/b/bl%20ue": "/bl ue?", "/b/": "/?"} {
+		if err := connect(t, srv, path).expect(codec.OpText, want); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
 // gated holds Upgrade up when it has got the connection from net/http.
 type gated struct {
 	http.ResponseWriter
