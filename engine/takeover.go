@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"time"
@@ -21,26 +22,26 @@ import (
 // be running; it need not listen on an address of its own that anybody uses.
 //
 // Upgrade answers the request in any case, so its caller returns afterwards. An error
-// says that the connection could not be taken over: it was answered with 426, 500 or
-// 503. Over TLS it works for requests that come from HandleHTTP; another server's TLS
-// connection can't be moved, and is answered with 500: let this Server have the
+// says that the connection could not be taken over: it was answered with 426, 500, 503
+// or 505. Only a socket itself can be moved: a connection that another server's
+// listener has wrapped, in TLS, for a count or a deadline, is answered with 500. Over
+// TLS Upgrade works for requests that come from HandleHTTP: let this Server have the
 // listener (Config.TLS), or end TLS before it.
 func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request, path string, user any) error {
 	ep := s.endpoints[path]
 	switch {
 	case ep == nil:
-		return answerPlainly(w, http.StatusInternalServerError, fmt.Errorf("engine: upgrade: there is no endpoint %q", path))
-	case r.ProtoMajor != 1 || !hasTokenIn(r.Header.Values("Upgrade"), "websocket"):
-		w.Header().Set("Upgrade", "websocket")
-		w.Header().Set("Sec-WebSocket-Version", "13")
-		return answerPlainly(w, http.StatusUpgradeRequired, errNoUpgrade)
+		return refusePanic.answer(w, fmt.Errorf("engine: upgrade: there is no endpoint %q", path))
+	case r.ProtoMajor != 1:
+		return refuseVersion.answer(w, errNoUpgrade)
+	case !hasTokenIn(r.Header.Values("Upgrade"), "websocket"):
+		return refuseNoUpgrade.answer(w, errNoUpgrade)
 	case !s.isRunning():
-		w.Header().Set("Retry-After", "1")
-		return answerPlainly(w, http.StatusServiceUnavailable, errNotRunning)
+		return refuseBusy.answer(w, errNotRunning)
 	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return answerPlainly(w, http.StatusInternalServerError, fmt.Errorf("engine: upgrade: %w", err))
+		return refusePanic.answer(w, fmt.Errorf("engine: upgrade: %w", err))
 	}
 	_ = conn.SetDeadline(time.Time{}) // net/http's own
 	behind, err := rest(buffered.Reader)
@@ -58,20 +59,25 @@ func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request, path string, us
 
 // refusalOf is the answer to a request whose connection could not be taken over.
 func refusalOf(err error) *Refusal {
-	if errors.Is(err, errForeignTLS) {
+	if errors.Is(err, errNoSocket) {
 		return refusePanic
 	}
-	return refuseFull // the server ends, its loops are busy, or there is no descriptor left
+	return refuseBusy // or at its end, or there is no descriptor left
 }
 
 var (
 	errNoUpgrade  = errors.New("engine: upgrade: the request is no WebSocket handshake of HTTP/1.1")
 	errNotRunning = errors.New("engine: upgrade: the server is not running")
-	errForeignTLS = errors.New("a TLS connection of another server can't be moved; see Server.Upgrade")
+	errNoSocket   = errors.New("only a socket itself can be moved, see Server.Upgrade")
 )
 
-func answerPlainly(w http.ResponseWriter, status int, err error) error {
-	http.Error(w, http.StatusText(status), status)
+// answer gives the answer by way of net/http, and err.
+func (r *Refusal) answer(w http.ResponseWriter, err error) error {
+	maps.Copy(w.Header(), r.Header.Clone())
+	if r.Header.Get("Upgrade") != "" { // as in appendFields
+		w.Header().Set("Connection", "Upgrade")
+	}
+	http.Error(w, r.text(), r.status())
 	return err
 }
 
@@ -103,7 +109,7 @@ func (s *Server) takeOver(ctx context.Context, conn net.Conn, t *taken) error {
 		t.from, conn = moved, moved.Conn
 	}
 	if ours := ok && moved.server == s; !ours && !canMove(conn) {
-		return errForeignTLS
+		return fmt.Errorf("%w: this is a %T", errNoSocket, conn)
 	}
 	return s.backend.Adopt(ctx, conn, func(h wire.Handler, sock wire.Socket, remote net.Addr) (wire.Owner, func()) {
 		l := h.(*loop)

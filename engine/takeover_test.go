@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -270,73 +272,7 @@ func TestUpgradeRefuses(t *testing.T) {
 			}
 		})
 	}
-	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if srv.Upgrade(w, r, "/echo", nil) == nil {
-			t.Error("a foreign TLS connection was taken over")
-		}
-	}))
-	defer secure.Close()
-	r, _ := http.NewRequestWithContext(context.Background(), http.MethodGet, secure.URL, nil)
-	r.Header = http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}}
-	answer, err := secure.Client().Transport.RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = answer.Body.Close()
-	if answer.StatusCode != 500 {
-		t.Errorf("a foreign TLS connection is answered with %d", answer.StatusCode)
-	}
 	waitFor(t, "the end of all", func() bool { return srv.Connections() == 0 })
-}
-
-// What came by way of net/http never goes back there, whatever the engine finds in it:
-// with one server it would go in circles, with another's it would get past its router.
-func TestUpgradeNeverGoesBackToHTTP(t *testing.T) {
-	for name, upgrade := range map[string]string{
-		"no-break-space": "websocket\u00a0", "long-s": "web\u017focket", "kelvin": "websoc\u212aet", "changed-on-the-way": "websocket",
-	} {
-		for _, ours := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/ours=%t", name, ours), func(t *testing.T) {
-				var asked atomic.Int32
-				take := func(s *Server, w http.ResponseWriter, r *http.Request) {
-					if asked.Add(1) > 1 {
-						return
-					}
-					if name == "changed-on-the-way" {
-						r.Header.Set("Upgrade", "websocket,\x01") // which can't be written down
-					}
-					if err := s.Upgrade(w, r, "/echo", nil); err != nil {
-						t.Log(err)
-					}
-				}
-				srv := startServer(t, Config{}, func(s *Server) {
-					serveEcho(s)
-					s.HandleHTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						if !ours {
-							t.Errorf("%s %s of another server has come here", r.Method, r.URL)
-						}
-						take(s, w, r)
-					}))
-				})
-				addr := srv.Addr()
-				if !ours {
-					other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { take(srv, w, r) }))
-					t.Cleanup(other.Close)
-					addr = other.Listener.Addr()
-				}
-				request := strings.NewReplacer("/echo", "/x", "websocket", upgrade).Replace(upgradeLines("Connection: close"))
-				a := ask(t, dialNet(t, addr), request+"GET /admin HTTP/1.1\r\nHost: h\r\n\r\n")
-				if a.status != 426 {
-					t.Errorf("answered with %d", a.status)
-				}
-				_ = a.Close()
-				waitFor(t, "the end", func() bool { return srv.Connections() == 0 })
-				if n := asked.Load(); n != 1 {
-					t.Errorf("one request has come to the handler %d times", n)
-				}
-			})
-		}
-	}
 }
 
 // A request is judged as it came, not as net/http has put it right.
@@ -383,6 +319,91 @@ func TestUpgradeBehindStripPrefix(t *testing.T) {
 		if err := connect(t, srv, path).expect(codec.OpText, want); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+}
+
+// wrapping gives connections as a listener does that counts them.
+type wrapping struct{ net.Listener }
+
+func (l wrapping) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return struct{ net.Conn }{conn}, err
+}
+
+// What net/http itself has to answer: requests that are none, and connections that are
+// no socket.
+func TestUpgradeAnswersByNetHTTP(t *testing.T) {
+	srv := startServer(t, Config{}, serveEcho)
+	for _, row := range []struct {
+		name   string
+		change func(*httptest.Server)
+		start  func(*httptest.Server)
+		fields http.Header
+		status int
+		answer http.Header // of those two fields
+		says   string
+	}{
+		{
+			"no-upgrade", nil, (*httptest.Server).Start, nil,
+			426,
+			http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}},
+			"no WebSocket handshake",
+		},
+		{
+			"http2", func(s *httptest.Server) { s.EnableHTTP2 = true }, (*httptest.Server).StartTLS, nil,
+			505,
+			http.Header{},
+			"no WebSocket handshake",
+		},
+		{
+			"tls", nil, (*httptest.Server).StartTLS,
+			http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}},
+			500,
+			http.Header{"Connection": {"close"}},
+			"*tls.Conn",
+		},
+		{
+			"wrapped", func(s *httptest.Server) { s.Listener = wrapping{s.Listener} }, (*httptest.Server).Start,
+			http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}},
+			500,
+			http.Header{"Connection": {"close"}},
+			"only a socket itself can be moved",
+		},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			said := make(chan error, 1)
+			other := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { said <- srv.Upgrade(w, r, "/echo", nil) }))
+			if row.change != nil {
+				row.change(other)
+			}
+			row.start(other)
+			defer other.Close()
+			r, _ := http.NewRequestWithContext(context.Background(), http.MethodGet, other.URL, nil)
+			maps.Copy(r.Header, row.fields)
+			answer, err := other.Client().Transport.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = answer.Body.Close()
+			if answer.Close { // net/http takes the field away
+				answer.Header.Set("Connection", "close")
+			}
+			got := http.Header{}
+			for _, name := range []string{"Upgrade", "Connection"} {
+				if values := answer.Header.Values(name); len(values) > 0 {
+					got[name] = values
+				}
+			}
+			if answer.StatusCode != row.status || !reflect.DeepEqual(got, row.answer) {
+				t.Errorf("answered with %d %v, want %d %v", answer.StatusCode, got, row.status, row.answer)
+			}
+			if err := next(t, said); err == nil || !strings.Contains(err.Error(), row.says) {
+				t.Errorf("Upgrade gives %v", err)
+			}
+		})
+	}
+	if n := srv.Stats().Accepted; n != 0 {
+		t.Errorf("%d connections were taken over", n)
 	}
 }
 
