@@ -99,13 +99,6 @@ func (s *census) join(ip netip.Addr) bool {
 	return true
 }
 
-// add counts one more, whatever there is.
-func (s *census) add(ip netip.Addr) {
-	s.mu.Lock()
-	s.conns[networkOf(ip)]++
-	s.mu.Unlock()
-}
-
 // leave counts one less.
 func (s *census) leave(ip netip.Addr) {
 	s.mu.Lock()

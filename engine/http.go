@@ -87,6 +87,7 @@ func (h *httpSide) take(c *Conn, head, behind []byte) error {
 	if c.flags&flagCounted != 0 {
 		moved.client = c.Client()
 	}
+	c.flags &^= flagPlace | flagCounted // it counts as moved from now on
 	h.add(moved)
 	h.queue <- moved // it has room
 	select {
@@ -97,14 +98,9 @@ func (h *httpSide) take(c *Conn, head, behind []byte) error {
 	}
 }
 
-// add counts a connection that net/http has from now on. Its place is a second
-// one until c gives its own back.
+// add counts a connection that net/http has from now on, with the place that it had.
 func (h *httpSide) add(m *movedConn) {
 	m.server.open.Add(1)
-	m.server.places.Add(1)
-	if m.client.IsValid() {
-		m.server.clients.add(m.client)
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.moved[m] = struct{}{}
