@@ -2,14 +2,11 @@ package engine
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"io"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -56,7 +53,9 @@ func newHTTPSide(s *Server, handler http.Handler) *httpSide {
 		server: &http.Server{
 			Handler:           withTLS(handler),
 			ConnContext:       movedContext,
+			ConnState:         movedState,
 			ReadHeaderTimeout: s.cfg.HandshakeTimeout,
+			ReadTimeout:       bodyTime,
 			IdleTimeout:       httpIdleTimeout,
 			MaxHeaderBytes:    s.cfg.MaxHandshakeBytes,
 			ErrorLog:          slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelWarn),
@@ -179,53 +178,6 @@ func (h *httpSide) Close() error {
 // Addr implements net.Listener.
 func (h *httpSide) Addr() net.Addr { return h.addr }
 
-// movedConn is a connection whose first bytes were read before it moved.
-type movedConn struct {
-	net.Conn
-	side   *httpSide
-	server *Server
-	tls    *tls.ConnectionState // nil for a plain one
-	remote net.Addr             // as Conn.Remote
-	client netip.Addr           // whose connections it counts among; not valid: nobody's
-	first  []byte
-
-	nameless bool // as extras.nameless
-}
-
-// Read implements net.Conn.
-func (m *movedConn) Read(p []byte) (int, error) {
-	if len(m.first) > 0 {
-		n := copy(p, m.first)
-		m.first = m.first[n:]
-		return n, nil
-	}
-	return m.Conn.Read(p)
-}
-
-// Close implements net.Conn.
-func (m *movedConn) Close() error {
-	if !m.side.leave(m) {
-		return net.ErrClosed
-	}
-	if m.client.IsValid() {
-		m.server.clients.leave(m.client)
-	}
-	m.server.connEnded(true)
-	return m.Conn.Close()
-}
-
-// RemoteAddr implements net.Conn.
-func (m *movedConn) RemoteAddr() net.Addr { return m.remote }
-
-// CloseWrite lets net/http end its half of the stream first, so that an answer
-// is not lost to a reset.
-func (m *movedConn) CloseWrite() error {
-	if half, ok := m.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
-
 // movedKey is where the context of a request has its movedConn.
 type movedKey struct{}
 
@@ -242,6 +194,3 @@ func withTLS(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
-
-// ReadFrom lets net/http send files without copying them.
-func (m *movedConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(m.Conn, r) }
