@@ -78,7 +78,7 @@ func (h *httpSide) take(c *Conn, head, behind []byte) error {
 	}
 	moved := &movedConn{
 		Conn: conn, side: h, server: c.loop.server, tls: secured, remote: c.remote,
-		first: append(append([]byte(nil), head...), behind...),
+		first: slices.Concat(head, behind),
 	}
 	if x := c.more.Load(); x != nil {
 		moved.nameless = x.nameless

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -230,5 +231,36 @@ func TestHTTPDeadlinesOfAHandler(t *testing.T) {
 		if took := next(t, failed); took < 100*time.Millisecond {
 			t.Errorf("%.4s has failed after %v", request, took)
 		}
+	}
+}
+
+// What came before a connection moved to net/http is not held afterwards.
+func TestHTTPHoldsNoFirstBytes(t *testing.T) {
+	const conns, size = 100, 200 << 10
+	_, connect := serveHTTPTo(t, Config{Loops: 1}, false, func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, n)
+	})
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	request := fmt.Sprintf("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size))
+	before := heap()
+	for range conns {
+		conn := connect()
+		if _, err := io.WriteString(conn, request); err != nil { // most of it comes in one read
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReaderSize(conn, 512), nil)
+		if err != nil || answer.StatusCode != 200 {
+			t.Fatal(answer, err)
+		}
+	}
+	if each := (heap() - before) / conns; each > 40<<10 {
+		t.Errorf("an idle connection of net/http holds %d bytes", each)
 	}
 }

@@ -46,7 +46,9 @@ const (
 func (m *movedConn) Read(p []byte) (int, error) {
 	if len(m.first) > 0 {
 		n := copy(p, m.first)
-		m.first = m.first[n:]
+		if m.first = m.first[n:]; len(m.first) == 0 {
+			m.first = nil // it would be held as long as the connection lives
+		}
 		return n, nil
 	}
 	m.mu.Lock()
