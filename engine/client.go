@@ -97,18 +97,22 @@ var (
 
 // adopt moves a connection whose handshake is done onto a loop. It takes ownership
 // of conn.
-func (c *Client) adopt(conn net.Conn, g *granted) (*Conn, error) {
-	opened := make(chan error, 1)
+func (c *Client) adopt(ctx context.Context, conn net.Conn, g *granted) (*Conn, error) {
 	var made *Conn
-	err := c.host.backend.Adopt(conn, func(h wire.Handler, s wire.Socket, remote net.Addr) (wire.Owner, func()) {
+	var refused error
+	err := c.host.backend.Adopt(ctx, conn, func(h wire.Handler, s wire.Socket, remote net.Addr) (wire.Owner, func()) {
 		l := h.(*loop)
 		made = l.newConn(s, remote)
-		return (*owner)(made), func() { opened <- l.openGranted(made, g) }
+		return (*owner)(made), func() { refused = l.openGranted(made, g) }
 	})
-	if err == nil {
-		err = <-opened
+	switch {
+	case err == nil:
+		return made, refused
+	case c.host.stopped.Load():
+		err = errStopped
 	}
-	return made, err
+	_ = conn.Close()
+	return nil, err
 }
 
 // openGranted opens a connection that a server has granted.

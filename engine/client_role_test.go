@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -199,6 +201,82 @@ func TestClientCloseEndsConnectionsWith1001(t *testing.T) {
 	if _, err := d.Dial(context.Background()); err == nil {
 		t.Error("a closed client dials")
 	}
+}
+
+// A loop that is held up by a callback does not hold Dial up for longer than its
+// context lasts, and what it finds later is gone.
+func TestDialGivesUpOnABusyLoop(t *testing.T) {
+	srv := startServer(t, Config{}, serveEcho)
+	client := startClient(t, ClientConfig{Loops: 1})
+	entered, leave := make(chan struct{}), make(chan struct{})
+	var opened atomic.Int32
+	d, err := client.Dialer(fmt.Sprintf("ws://%s/echo", srv.Addr()), DialOptions{Endpoint: Endpoint{Handler: HandlerFuncs{
+		Open:    func(*Conn) { opened.Add(1) },
+		Message: func(*Conn, Op, []byte) { close(entered); <-leave },
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := d.Dial(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Send(Text, nil)
+	next(t, entered)
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	failed := make(chan error, 1)
+	go func() { _, err := d.Dial(ctx); failed <- err }()
+	if err := next(t, failed); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Dial gives %v", err)
+	}
+	close(leave)
+	waitFor(t, "the end of the second at the server", func() bool { return srv.Stats().Handshakes[OutcomeGranted] == 2 && srv.Connections() == 1 })
+	if client.Connections() != 1 || opened.Load() != 1 {
+		t.Errorf("%d connections, OnOpen was called %d times", client.Connections(), opened.Load())
+	}
+}
+
+// Dials whose handshakes are done at the moment of Close: each returns, and no
+// descriptor is left behind.
+func TestDialWhileTheClientCloses(t *testing.T) {
+	const rounds, dials = 10, 60
+	srv := startServer(t, Config{}, serveEcho)
+	_ = connect(t, srv, "/echo").Close() // so that all its loops have what they need
+	waitFor(t, "the end of the first", func() bool { return srv.Connections() == 0 })
+	before := openDescriptors()
+	for range rounds {
+		client, err := NewClient(ClientConfig{Loops: 2, CloseTimeout: 50 * time.Millisecond, ShutdownTimeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, gate, returned := make(chan struct{}, dials), make(chan struct{}), make(chan error, dials)
+		d, err := client.Dialer(fmt.Sprintf("ws://%s/echo", srv.Addr()), DialOptions{
+			Endpoint: Endpoint{Handler: HandlerFuncs{}},
+			Check:    func(*http.Response) error { at <- struct{}{}; <-gate; return nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range dials {
+			go func() { _, err := d.Dial(context.Background()); returned <- err }()
+		}
+		for range dials {
+			next(t, at)
+		}
+		go func() {
+			for range dials {
+				gate <- struct{}{} // one after the other, so that some come at each moment of the end
+			}
+		}()
+		_ = client.Close()
+		for range dials {
+			if err := next(t, returned); err != nil && !errors.Is(err, errStopped) {
+				t.Error(err)
+			}
+		}
+	}
+	waitFor(t, "the end of all descriptors", func() bool { return srv.Connections() == 0 && openDescriptors() <= before })
 }
 
 func TestDialErrors(t *testing.T) {

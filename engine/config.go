@@ -119,7 +119,8 @@ type Config struct {
 
 	// StallTimeout is how long a peer may take no byte of what waits for it, or
 	// send no byte of a message that it has begun. After that the connection is
-	// closed, with 1013 or 1008. Zero means 30 s.
+	// closed, with 1013 or 1008. A client of HandleHTTP is cut that does not take 16 KB
+	// of an answer, or sends no byte of a body, within that time. Zero means 30 s.
 	StallTimeout time.Duration
 
 	// CloseTimeout is how long an end may take: from our Close frame, or from when

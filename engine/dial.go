@@ -148,7 +148,7 @@ func (d *Dialer) dial(ctx context.Context) (*Conn, error) {
 		}
 		return nil, err
 	}
-	return d.client.adopt(conn, granted)
+	return d.client.adopt(ctx, conn, granted)
 }
 
 // connect makes the TCP connection, through a proxy where there is one.
@@ -350,11 +350,11 @@ func (d *Dialer) judge(answer *http.Response, key string) (g *granted, what stri
 	return g, ""
 }
 
-// hasTokenIn says whether a header's values, lists of tokens, have one.
+// hasTokenIn is requestHead.hasToken for the values of a header of net/http.
 func hasTokenIn(values []string, token string) bool {
 	for _, list := range values {
 		for one := range strings.SplitSeq(list, ",") {
-			if strings.EqualFold(strings.TrimSpace(one), token) {
+			if equalFold([]byte(strings.Trim(one, " \t")), token) {
 				return true
 			}
 		}

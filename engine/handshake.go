@@ -38,7 +38,8 @@ func (c *Conn) handshake(p []byte) (rest []byte) {
 }
 
 // decide answers a whole request: it becomes a WebSocket connection, goes to
-// net/http, or is refused. behind are the bytes that came after it.
+// net/http, or is refused. behind are the bytes that came after it. A request that
+// came by way of net/http never goes there.
 func (c *Conn) decide(head, behind []byte) {
 	r := &c.loop.request
 	r.conn = c
@@ -49,7 +50,7 @@ func (c *Conn) decide(head, behind []byte) {
 	}
 	server := c.loop.server
 	wants := r.head.hasToken("upgrade", "websocket")
-	if !wants && server.http != nil {
+	if !wants && server.http != nil && r.taken == nil {
 		c.handOver(head, behind)
 		return
 	}

@@ -119,6 +119,7 @@ func TestHasToken(t *testing.T) {
 		"A: upgrade;q=1\r\n":             false,
 		"A: \x55\x10grade\r\n":           false,
 		"A: \x15pgrade\r\n":              false,
+		"A: upgrade\u00a0\r\n":           false, // white space and case are ASCII's
 	} {
 		var h requestHead
 		if bad := h.parse([]byte("GET / HTTP/1.1\r\n" + in + "\r\n")); bad != nil && want {
@@ -126,7 +127,25 @@ func TestHasToken(t *testing.T) {
 		} else if got := bad == nil && h.hasToken("a", "upgrade"); got != want {
 			t.Errorf("%q: %v, want %v", in, got, want)
 		}
+		if got := hasTokenIn(h.values("a"), "upgrade"); got != want {
+			t.Errorf("%q as net/http has it: %v, want %v", in, got, want)
+		}
 	}
+	for _, folds := range []string{"web\u017focket", "websoc\u212aet"} { // in Unicode
+		if hasTokenIn([]string{folds}, "websocket") || equalFold([]byte(folds), "websocket") {
+			t.Errorf("%q is taken for websocket", folds)
+		}
+	}
+}
+
+// values gives the fields of a name as net/http does.
+func (h *requestHead) values(name string) (values []string) {
+	for _, f := range h.fields {
+		if equalFold(f.name, name) {
+			values = append(values, string(f.value))
+		}
+	}
+	return values
 }
 
 // fieldsThatMatter are those by which a handshake is judged.

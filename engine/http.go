@@ -2,14 +2,11 @@ package engine
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"io"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -56,7 +53,9 @@ func newHTTPSide(s *Server, handler http.Handler) *httpSide {
 		server: &http.Server{
 			Handler:           s.front(handler),
 			ConnContext:       movedContext,
+			ConnState:         movedState,
 			ReadHeaderTimeout: s.cfg.HandshakeTimeout,
+			ReadTimeout:       bodyTime,
 			IdleTimeout:       httpIdleTimeout,
 			MaxHeaderBytes:    s.cfg.MaxHandshakeBytes,
 			ErrorLog:          slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelWarn),
@@ -79,7 +78,7 @@ func (h *httpSide) take(c *Conn, head, behind []byte) error {
 	}
 	moved := &movedConn{
 		Conn: conn, side: h, server: c.loop.server, tls: secured, remote: c.remote,
-		first: append(append([]byte(nil), head...), behind...),
+		first: slices.Concat(head, behind),
 	}
 	if x := c.more.Load(); x != nil {
 		moved.nameless = x.nameless
@@ -87,7 +86,7 @@ func (h *httpSide) take(c *Conn, head, behind []byte) error {
 	if c.flags&flagCounted != 0 {
 		moved.client = c.Client()
 	}
-	c.flags &^= flagPlace | flagCounted // what they stand for is moved's from here on
+	c.flags &^= flagPlace | flagCounted // it counts as moved from now on
 	h.add(moved)
 	h.queue <- moved // it has room
 	select {
@@ -98,8 +97,7 @@ func (h *httpSide) take(c *Conn, head, behind []byte) error {
 	}
 }
 
-// add counts a connection that net/http has from now on. Its place is the one that it
-// had before.
+// add counts a connection that net/http has from now on, with the place that it had.
 func (h *httpSide) add(m *movedConn) {
 	m.server.open.Add(1)
 	h.mu.Lock()
@@ -107,15 +105,14 @@ func (h *httpSide) add(m *movedConn) {
 	h.moved[m] = struct{}{}
 }
 
-// remove counts a connection out.
-func (h *httpSide) remove(m *movedConn) {
+// leave says, once, that a connection is net/http's no more. Whoever hears it counts
+// the connection out, or goes on with it.
+func (h *httpSide) leave(m *movedConn) (first bool) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, first = h.moved[m]
 	delete(h.moved, m)
-	h.mu.Unlock()
-	if m.client.IsValid() {
-		m.server.clients.leave(m.client)
-	}
-	m.server.connEnded(true)
+	return first
 }
 
 // warn logs a failed hand-over, once a second at most: a flood must not fill
@@ -181,51 +178,6 @@ func (h *httpSide) Close() error {
 // Addr implements net.Listener.
 func (h *httpSide) Addr() net.Addr { return h.addr }
 
-// movedConn is a connection whose first bytes were read before it moved.
-type movedConn struct {
-	net.Conn
-	side   *httpSide
-	server *Server
-	tls    *tls.ConnectionState // nil for a plain one
-	remote net.Addr             // as Conn.Remote
-	client netip.Addr           // whose connections it counts among; not valid: nobody's
-	first  []byte
-	once   sync.Once
-
-	nameless bool // as extras.nameless
-}
-
-// Read implements net.Conn.
-func (m *movedConn) Read(p []byte) (int, error) {
-	if len(m.first) > 0 {
-		n := copy(p, m.first)
-		m.first = m.first[n:]
-		return n, nil
-	}
-	return m.Conn.Read(p)
-}
-
-// Close implements net.Conn.
-func (m *movedConn) Close() error {
-	m.leave()
-	return m.Conn.Close()
-}
-
-// leave counts the connection out, once.
-func (m *movedConn) leave() { m.once.Do(func() { m.side.remove(m) }) }
-
-// RemoteAddr implements net.Conn.
-func (m *movedConn) RemoteAddr() net.Addr { return m.remote }
-
-// CloseWrite lets net/http end its half of the stream first, so that an answer
-// is not lost to a reset.
-func (m *movedConn) CloseWrite() error {
-	if half, ok := m.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
-
 // movedKey is where the context of a request has its movedConn.
 type movedKey struct{}
 
@@ -250,6 +202,3 @@ func (s *Server) front(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
-
-// ReadFrom lets net/http send files without copying them.
-func (m *movedConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(m.Conn, r) }

@@ -59,6 +59,7 @@ func refuseWith(status int, body string, header ...string) *refusal {
 var (
 	refuseFull    = refuseWith(503, "too many connections; try again later", "Retry-After", "1")
 	refuseRate    = refuseWith(503, "too many connections at once; try again later", "Retry-After", "1")
+	refuseBusy    = refuseWith(503, "not now; try again later", "Retry-After", "1")
 	refuseClient  = refuseWith(429, "too many connections from your address", "Retry-After", "5")
 	refuseTimeout = refuseWith(408, "the request did not come in time")
 

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"time"
@@ -20,47 +22,62 @@ import (
 // be running; it need not listen on an address of its own that anybody uses.
 //
 // Upgrade answers the request in any case, so its caller returns afterwards. An error
-// says that the connection could not be taken over: it was answered with 426, 500 or
-// 503. Over TLS it works for requests that come from HandleHTTP; another server's TLS
-// connection can't be moved, and is answered with 500: let this Server have the
+// says that the connection could not be taken over: it was answered with 426, 500, 503
+// or 505. Only a socket itself can be moved: a connection that another server's
+// listener has wrapped, in TLS, for a count or a deadline, is answered with 500. Over
+// TLS Upgrade works for requests that come from HandleHTTP: let this Server have the
 // listener (Config.TLS), or end TLS before it.
 func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request, path string, user any) error {
 	ep := s.endpoints[path]
 	switch {
 	case ep == nil:
-		return answerPlainly(w, http.StatusInternalServerError, fmt.Errorf("engine: upgrade: there is no endpoint %q", path))
-	case r.ProtoMajor != 1 || r.ProtoMinor < 1 || !hasTokenIn(r.Header.Values("Upgrade"), "websocket"):
-		w.Header().Set("Upgrade", "websocket")
-		w.Header().Set("Sec-WebSocket-Version", "13")
-		return answerPlainly(w, http.StatusUpgradeRequired, errNoUpgrade)
+		return refusePanic.answer(w, fmt.Errorf("engine: upgrade: there is no endpoint %q", path))
+	case r.ProtoMajor != 1:
+		return refuseVersion.answer(w, errNoUpgrade)
+	case !hasTokenIn(r.Header.Values("Upgrade"), "websocket"):
+		return refuseNoUpgrade.answer(w, errNoUpgrade)
 	case !s.isRunning():
-		w.Header().Set("Retry-After", "1")
-		return answerPlainly(w, http.StatusServiceUnavailable, errNotRunning)
+		return refuseBusy.answer(w, errNotRunning)
 	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return answerPlainly(w, http.StatusInternalServerError, fmt.Errorf("engine: upgrade: %w", err))
+		return refusePanic.answer(w, fmt.Errorf("engine: upgrade: %w", err))
 	}
 	_ = conn.SetDeadline(time.Time{}) // net/http's own
 	behind, err := rest(buffered.Reader)
 	if err == nil {
-		err = s.takeOver(conn, &taken{endpoint: ep, user: user, head: writeDown(r), behind: behind})
+		err = s.takeOver(r.Context(), conn, &taken{endpoint: ep, user: user, head: writeDown(r), behind: behind})
 	}
 	if err != nil {
-		_, _ = conn.Write((&Refusal{Status: http.StatusInternalServerError}).appendTo(nil, false))
-		return errors.Join(fmt.Errorf("engine: upgrade: %w", err), conn.Close())
+		_ = conn.SetWriteDeadline(time.Now().Add(s.cfg.CloseTimeout))
+		_, _ = conn.Write(refusalOf(err).appendTo(nil, false))
+		_ = conn.Close()
+		return fmt.Errorf("engine: upgrade: %w", err)
 	}
 	return nil
+}
+
+// refusalOf is the answer to a request whose connection could not be taken over.
+func refusalOf(err error) *Refusal {
+	if errors.Is(err, errNoSocket) {
+		return refusePanic
+	}
+	return refuseBusy // or at its end, or there is no descriptor left
 }
 
 var (
 	errNoUpgrade  = errors.New("engine: upgrade: the request is no WebSocket handshake of HTTP/1.1")
 	errNotRunning = errors.New("engine: upgrade: the server is not running")
-	errForeignTLS = errors.New("a TLS connection of another server can't be moved; see Server.Upgrade")
+	errNoSocket   = errors.New("only a socket itself can be moved, see Server.Upgrade")
 )
 
-func answerPlainly(w http.ResponseWriter, status int, err error) error {
-	http.Error(w, http.StatusText(status), status)
+// answer gives the answer by way of net/http, and err.
+func (r *Refusal) answer(w http.ResponseWriter, err error) error {
+	maps.Copy(w.Header(), r.Header.Clone())
+	if r.Header.Get("Upgrade") != "" { // as in appendFields
+		w.Header().Set("Connection", "Upgrade")
+	}
+	http.Error(w, r.text(), r.status())
 	return err
 }
 
@@ -79,26 +96,24 @@ type taken struct {
 	endpoint     *endpoint
 	user         any
 	head, behind []byte
-	from         *movedConn // what it was before; nil: another server's
+	from         *movedConn // nil for a connection of another server
 }
 
 // takeOver moves a hijacked connection onto a loop. Only when it returns nil does it
 // take ownership of conn.
-func (s *Server) takeOver(conn net.Conn, t *taken) error {
-	moved, ours := conn.(*movedConn)
-	if !ours && !canMove(conn) {
-		return errForeignTLS
-	}
-	if ours {
+func (s *Server) takeOver(ctx context.Context, conn net.Conn, t *taken) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.HandshakeTimeout)
+	defer cancel()
+	moved, ok := conn.(*movedConn)
+	if ok {
 		t.from, conn = moved, moved.Conn
 		t.behind, moved.first = append(t.behind, moved.first...), nil // more than net/http's buffer holds
-		defer moved.leave()                                           // if the loop hasn't seen to it
 	}
-	return s.backend.Adopt(conn, func(h wire.Handler, sock wire.Socket, remote net.Addr) (wire.Owner, func()) {
+	if ours := ok && moved.server == s; !ours && !canMove(conn) {
+		return fmt.Errorf("%w: this is a %T", errNoSocket, conn)
+	}
+	return s.backend.Adopt(ctx, conn, func(h wire.Handler, sock wire.Socket, remote net.Addr) (wire.Owner, func()) {
 		l := h.(*loop)
-		if ours {
-			remote = moved.remote
-		}
 		c := l.newConn(sock, remote)
 		return (*owner)(c), func() { l.openTaken(c, t) }
 	})
@@ -117,38 +132,60 @@ func canMove(conn net.Conn) bool {
 func (l *loop) openTaken(c *Conn, t *taken) {
 	l.enter()
 	defer l.leave(c)
-	if from := t.from; from != nil {
-		from.leave() // or it would count twice
-		if from.nameless {
-			c.extra().nameless = true
-		}
-	}
-	if bad := c.letIn(adopted); bad != nil {
+	if bad := c.letBackIn(t.from); bad != nil {
 		c.refuse(bad)
 		return
 	}
 	l.setDeadline(c, l.server.cfg.HandshakeTimeout)
 	l.request.taken = t
 	c.decide(t.head, t.behind)
-	if c.listens() && len(t.behind) > 0 {
-		c.flags |= flagHeard
-		c.decode(t.behind)
+	c.hearBehind(t.behind)
+}
+
+// letBackIn is letIn for a connection that was taken over. One that came from
+// HandleHTTP has the address that it had there, and what it counts as, too: this server
+// has let it in already.
+func (c *Conn) letBackIn(m *movedConn) *refusal {
+	if m == nil {
+		return c.letIn(adopted)
 	}
+	c.remote = m.remote
+	if m.nameless {
+		c.extra().nameless = true
+	}
+	if m.server != c.loop.server || !m.side.leave(m) { // of another Server, or cut just now
+		_ = m.Close()
+		return c.letIn(adopted)
+	}
+	m.server.open.Add(-1) // newConn has counted it once more
+	c.flags |= flagPlace
+	if m.client.IsValid() {
+		c.flags |= flagCounted
+	}
+	if c.loop.draining {
+		return c.loop.refuseShutdown()
+	}
+	return nil
 }
 
 // adopted is the index of no listener.
 const adopted = -1
 
-// writeDown writes a request as it may have come.
+// writeDown writes a request as it may have come, but for what a router has changed in
+// its path.
 func writeDown(r *http.Request) []byte {
-	b := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, r.URL.RequestURI(), r.Host)
+	target := r.URL.RequestURI()
+	if target[0] != '/' { // http.StripPrefix has taken that too
+		target = "/" + target
+	}
+	b := fmt.Appendf(nil, "%s %s %s\r\nHost: %s\r\n", r.Method, target, r.Proto, r.Host)
+	for _, encoding := range r.TransferEncoding { // net/http keeps it apart
+		b = appendField(b, "Transfer-Encoding", encoding)
+	}
 	for name, values := range r.Header {
 		for _, v := range values {
 			b = appendField(b, name, v)
 		}
-	}
-	for _, coding := range r.TransferEncoding { // net/http takes them out of the header
-		b = appendField(b, "Transfer-Encoding", coding)
 	}
 	return append(b, "\r\n"...)
 }

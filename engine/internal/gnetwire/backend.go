@@ -14,9 +14,11 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -50,29 +52,35 @@ type Backend struct {
 
 	client  *gnet.Client  // instead of engine, without listeners
 	quit    chan struct{} // ends it
-	met     sync.Once     // guards meetLoops
 	engine  gnet.Engine
 	options *gnet.Options // gnet's own, with ReusePort until OnBoot
 	once    sync.Once     // guards the closing of booted
 	booted  chan struct{}
 	bootErr error // valid once booted is closed
 
-	adoptions sync.WaitGroup // those under way; see endAdoptions
+	running chan struct{}    // closed when the loops run
+	all     []gnet.EventLoop // of engine; valid once running is closed, as allErr
+	allErr  error
+	over    chan struct{} // closed when the loops have ended, or will never run
+
+	turn      atomic.Uint32  // of the loops, in adopting
+	enrolling sync.WaitGroup // the adoptions that gnet is at
 
 	mu      sync.RWMutex
-	loops   map[gnet.EventLoop]*loop
-	ending  bool // nothing is adopted any more
+	loops   map[gnet.EventLoop]*loop // those that have had a connection
 	stopped bool
 }
 
 // New prepares a Backend; Serve starts it.
 func New(opts Options) *Backend {
 	b := &Backend{
-		opts:   opts,
-		epoch:  time.Now(),
-		booted: make(chan struct{}),
-		quit:   make(chan struct{}),
-		loops:  make(map[gnet.EventLoop]*loop),
+		opts:    opts,
+		epoch:   time.Now(),
+		booted:  make(chan struct{}),
+		quit:    make(chan struct{}),
+		running: make(chan struct{}),
+		over:    make(chan struct{}),
+		loops:   make(map[gnet.EventLoop]*loop),
 	}
 	b.watcher.logger = opts.Logger
 	b.ticker.init()
@@ -81,6 +89,7 @@ func New(opts Options) *Backend {
 
 // Serve implements wire.Backend. It is called once.
 func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]net.Addr)) error {
+	defer close(b.over)
 	defer b.once.Do(func() { close(b.booted) }) // also when nothing could be bound
 	b.newHandler, b.ready = newHandler, ready
 	if err := b.watcher.start(); err != nil {
@@ -100,6 +109,7 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 		gnet.WithReadBufferCap(b.opts.ReadBuffer),
 		gnet.WithReuseAddr(true),
 		b.sharePort,
+		gnet.WithTicker(true), // see OnTick
 		gnet.WithTCPNoDelay(gnet.TCPNoDelay),
 		gnet.WithLogger(gnetLogger{b.opts.Logger}),
 	)
@@ -114,7 +124,6 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 // for that.
 func (b *Backend) Stop() {
 	<-b.booted
-	b.endAdoptions()
 	if b.client != nil {
 		b.stopClient()
 		return
@@ -159,11 +168,11 @@ func (b *Backend) settleAccepted() {
 	settle(&passed)
 }
 
-// settle waits for what the loops do soon, unless one is stuck in a callback: then its
-// end will come later.
-func settle(soon *sync.WaitGroup) {
+// settle waits for what the loops have to do. If one is stuck in a callback, it gives
+// up: that loop's end will come later.
+func settle(all *sync.WaitGroup) {
 	done := make(chan struct{})
-	go func() { soon.Wait(); close(done) }()
+	go func() { all.Wait(); close(done) }()
 	select {
 	case <-done:
 	case <-time.After(acceptSettleMost):
@@ -198,12 +207,25 @@ func (b *Backend) OnBoot(e gnet.Engine) gnet.Action {
 	return gnet.None
 }
 
+// OnTick is gnet's callback as soon as all its loops run. Nothing else says that. It
+// asks for no second one: the ticks above the seam are the ticker's.
+func (b *Backend) OnTick() (time.Duration, gnet.Action) {
+	b.all, b.allErr = loopsOf(b.engine)
+	close(b.running)
+	return math.MaxInt64, gnet.None
+}
+
 // OnShutdown is gnet's callback before it ends the loops: from here on nobody
-// may wake one, because gnet closes the descriptor that a wakeup writes to.
+// may wake one, because gnet closes the descriptor that a wakeup writes to. The
+// adoptions that gnet is at come first: it waits for ever for a loop that has ended,
+// with a descriptor in its hands.
 func (b *Backend) OnShutdown(gnet.Engine) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.stopped = true
+	b.mu.Unlock()
+	settle(&b.enrolling)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for _, l := range b.loops {
 		l.stop()
 	}
@@ -213,11 +235,8 @@ func (b *Backend) OnShutdown(gnet.Engine) {
 func (b *Backend) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
 	l := b.loopOf(c.EventLoop())
 	s := wire.Socket{Ref: c, FD: int32(c.Fd())}
-	if adopted, ok := c.Context().(wire.Adopted); ok {
-		owner, begin := adopted(l.handler, s, c.RemoteAddr())
-		c.SetContext(owner)
-		begin()
-		return nil, gnet.None
+	if a, ok := c.Context().(*adoption); ok {
+		return nil, a.open(l, c, s)
 	}
 	if owner := l.handler.Opened(s, l.listenerOf(c), c.RemoteAddr()); owner != nil {
 		c.SetContext(owner)

@@ -2,7 +2,6 @@ package gnetwire
 
 import (
 	"context"
-	"errors"
 	"net"
 	"os"
 	"sync"
@@ -121,12 +120,4 @@ func (l *loop) CloseWrite(s wire.Socket) error {
 func (l *loop) Close(s wire.Socket) { _ = l.gnet.Close(s.Ref.(gnet.Conn)) }
 
 // Detach implements wire.Loop. The stream is a duplicate of the descriptor.
-func (l *loop) Detach(s wire.Socket) (net.Conn, error) {
-	fd, err := unix.FcntlInt(uintptr(s.FD), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("dup", err)
-	}
-	f := os.NewFile(uintptr(fd), "detached connection")
-	conn, err := net.FileConn(f) // duplicates once more
-	return conn, errors.Join(err, f.Close())
-}
+func (l *loop) Detach(s wire.Socket) (net.Conn, error) { return duplicate(uintptr(s.FD)) }

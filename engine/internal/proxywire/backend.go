@@ -10,6 +10,7 @@
 package proxywire
 
 import (
+	"context"
 	"net"
 
 	"github.com/headrace/headrace/engine/internal/wire"
@@ -40,8 +41,8 @@ func (b *Backend) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]ne
 }
 
 // Adopt implements wire.Backend. What is adopted has no header.
-func (b *Backend) Adopt(conn net.Conn, opened wire.Adopted) error {
-	return b.Backend.Adopt(conn, func(h wire.Handler, s wire.Socket, remote net.Addr) (wire.Owner, func()) {
+func (b *Backend) Adopt(ctx context.Context, conn net.Conn, opened wire.Adopted) error {
+	return b.Backend.Adopt(ctx, conn, func(h wire.Handler, s wire.Socket, remote net.Addr) (wire.Owner, func()) {
 		return opened(h.(*handler).Handler, s, remote)
 	})
 }

@@ -8,6 +8,7 @@
 package simwire
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -73,9 +74,7 @@ func (s *Sim) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]net.Ad
 }
 
 // Adopt implements wire.Backend. There are no sockets but the simulation's own.
-func (s *Sim) Adopt(conn net.Conn, _ wire.Adopted) error {
-	return errors.Join(errors.ErrUnsupported, conn.Close())
-}
+func (s *Sim) Adopt(context.Context, net.Conn, wire.Adopted) error { return errors.ErrUnsupported }
 
 // Stop implements wire.Backend. Serve ends with its script.
 func (s *Sim) Stop() {}

@@ -1,6 +1,7 @@
 package tlswire
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -19,18 +20,18 @@ func Client(conn net.Conn, config *tls.Config) *tls.Conn {
 var errForeign = errors.New("tlswire: this TLS connection was not made for the loops")
 
 // Adopt implements wire.Backend. A tls.Conn must be one of Client's, or of Detach's.
-func (b *Backend) Adopt(conn net.Conn, opened wire.Adopted) error {
+func (b *Backend) Adopt(ctx context.Context, conn net.Conn, opened wire.Adopted) error {
 	secure, ok := conn.(*tls.Conn)
 	if !ok {
-		return b.inner.Adopt(conn, func(h wire.Handler, s wire.Socket, remote net.Addr) (wire.Owner, func()) {
+		return b.inner.Adopt(ctx, conn, func(h wire.Handler, s wire.Socket, remote net.Addr) (wire.Owner, func()) {
 			return opened(h.(*loop).handler, s, remote)
 		})
 	}
 	from, ok := secure.NetConn().(*stream)
 	if !ok || from.moved == nil {
-		return errors.Join(errForeign, conn.Close())
+		return errForeign
 	}
-	return b.inner.Adopt(from.moved, func(h wire.Handler, s wire.Socket, remote net.Addr) (wire.Owner, func()) {
+	return b.inner.Adopt(ctx, from.moved, func(h wire.Handler, s wire.Socket, remote net.Addr) (wire.Owner, func()) {
 		l := h.(*loop)
 		t := &session{loop: l, socket: s, state: open, conn: secure, stream: from}
 		rest := from.in

@@ -10,6 +10,7 @@
 package wire
 
 import (
+	"context"
 	"net"
 	"time"
 )
@@ -128,9 +129,11 @@ type Backend interface {
 	// broke.
 	Serve(newHandler func(Loop) Handler, ready func(bound []net.Addr)) error
 	// Adopt moves the stream of conn, which was made elsewhere, onto a loop, and has
-	// opened introduce it there. It takes ownership of conn. After it has returned
-	// without an error, opened has been called. It is safe from any goroutine.
-	Adopt(conn net.Conn, opened Adopted) error
+	// opened introduce it there. It waits for that, as long as ctx lets it. Without an
+	// error begin has returned, and it takes ownership of conn. With one opened was
+	// not called and never will be, and conn is still the caller's, to be closed or
+	// answered. It is safe from any goroutine.
+	Adopt(ctx context.Context, conn net.Conn, opened Adopted) error
 	// Stop ends Serve. Connections that are still open are closed.
 	Stop()
 }
