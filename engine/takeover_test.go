@@ -568,7 +568,6 @@ func TestUpgradeWhileTheServerEnds(t *testing.T) {
 	waitFor(t, "the end of all descriptors", func() bool { return openDescriptors() <= before })
 }
 
-
 func TestUpgradeWithoutARunningServer(t *testing.T) {
 	srv, err := New(Config{})
 	if err != nil {
