@@ -40,9 +40,9 @@ describe("Chromium", () => {
   test("the keyboard alone is enough", async () => {
     const page = await Page.open(browser, server);
     const keys = page.tab.keyboard;
-    await keys.press("Tab"); // the endpoints, as one stop
+    for (let i = 0; i < 3; i++) await keys.press("Tab"); // two pages, and the endpoints as one stop
     await keys.press("ArrowDown");
-    await keys.press("Tab"); // Connect
+    await keys.press("Tab"); // the room
     await keys.press("Enter");
     await page.status("Connected to /ws/chat"); // and the focus is in the message
     await keys.press("Control+A");
@@ -50,6 +50,24 @@ describe("Chromium", () => {
     await keys.press("Enter");
     await page.event({ kind: "text", way: "in", text: "typed" });
     await page.close();
+  });
+
+  test("the chat's rooms do not hear one another", async () => {
+    const [ada, bora] = [await Page.open(browser, server), await Page.open(browser, server)];
+    for (const [page, room] of [[ada, "blue"], [bora, "red"]]) {
+      await page.tab.getByRole("radio", { name: "/ws/chat" }).check();
+      await page.tab.getByRole("textbox", { name: "Room" }).fill(room);
+      await page.connect("/ws/chat");
+      await page.status(`Connected to /ws/chat?room=${room}`);
+    }
+    for (const [page, text] of [[ada, "In blue"], [bora, "In red"]]) {
+      await page.say(text);
+      await page.event({ kind: "text", way: "in", text });
+    }
+    for (const page of [ada, bora]) {
+      assert.deepEqual(await page.kinds(), ["open", "text out", "text in"]);
+      await page.close();
+    }
   });
 
   test("a phone's width needs no scrolling sideways", async () => {

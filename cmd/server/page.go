@@ -9,12 +9,33 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
+const (
+	htmlType = "text/html; charset=utf-8"
+	cssType  = "text/css; charset=utf-8"
+	jsType   = "text/javascript; charset=utf-8"
+	svgType  = "image/svg+xml"
+)
+
 // assets are the page's files: where they are served, and as what.
 var assets = []struct{ pattern, file, contentType string }{
-	{"GET /{$}", "page/index.html", "text/html; charset=utf-8"},
-	{"GET /style.css", "page/style.css", "text/css; charset=utf-8"},
-	{"GET /app.js", "page/app.js", "text/javascript; charset=utf-8"},
-	{"GET /icon.svg", "page/icon.svg", "image/svg+xml"},
+	{"GET /{$}", "page/index.html", htmlType},
+	{"GET /style.css", "page/style.css", cssType},
+	{"GET /app.js", "page/app.js", jsType},
+	{"GET /words.js", "page/words.js", jsType},
+	{"GET /icon.svg", "page/icon.svg", svgType},
+	{"GET /board", "page/board.html", htmlType},
+	{"GET /board.css", "page/board.css", cssType},
+	{"GET /board/ends.js", "page/board/ends.js", jsType},
+	{"GET /board/feed.js", "page/board/feed.js", jsType},
+	{"GET /board/figures.js", "page/board/figures.js", jsType},
+	{"GET /board/main.js", "page/board/main.js", jsType},
+	{"GET /board/meter.js", "page/board/meter.js", jsType},
+	{"GET /board/notes.js", "page/board/notes.js", jsType},
+	{"GET /board/prices.js", "page/board/prices.js", jsType},
+	{"GET /board/row.js", "page/board/row.js", jsType},
+	{"GET /board/slow.js", "page/board/slow.js", jsType},
+	{"GET /board/socket.js", "page/board/socket.js", jsType},
+	{"GET /board/spark.js", "page/board/spark.js", jsType},
 }
 
 // policy lets the page load and connect to nothing but its own server.

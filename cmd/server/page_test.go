@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"path"
 	"regexp"
 	"strings"
 	"testing"
@@ -41,6 +42,8 @@ func TestPages(t *testing.T) {
 		{"GET", "/", 200, "text/html; charset=utf-8", "<title>Headrace</title>"},
 		{"GET", "/style.css", 200, "text/css; charset=utf-8", "prefers-color-scheme"},
 		{"GET", "/app.js", 200, "text/javascript; charset=utf-8", "new WebSocket("},
+		{"GET", "/board", 200, "text/html; charset=utf-8", "<title>Ticks – Headrace</title>"},
+		{"GET", "/board/socket.js", 200, "text/javascript; charset=utf-8", "new WebSocketStream("},
 		{"GET", "/icon.svg", 200, "image/svg+xml", "<svg"},
 		{"HEAD", "/", 200, "text/html; charset=utf-8", ""},
 		{"GET", "/healthz", 200, "text/plain; charset=utf-8", "ok\n"},
@@ -51,6 +54,7 @@ func TestPages(t *testing.T) {
 		{"GET", "/hello?x=1", 426, "text/plain; charset=utf-8", "/hello speaks WebSocket"},
 		{"GET", "/ws/chat", 426, "text/plain; charset=utf-8", "/ws/chat speaks WebSocket"},
 		{"GET", "/index.html", 404, "text/plain; charset=utf-8", "not found"},
+		{"GET", "/board/", 404, "text/plain; charset=utf-8", "not found"},
 		{"GET", "/page/", 404, "text/plain; charset=utf-8", "not found"},
 		{"GET", "/ws", 404, "text/plain; charset=utf-8", "not found"},
 		{"GET", "/echo/", 404, "text/plain; charset=utf-8", "not found"},
@@ -123,5 +127,26 @@ func TestAssetsAreOwn(t *testing.T) {
 	})
 	if err != nil || files != len(assets) {
 		t.Errorf("%d files are embedded, %d are served: %v", files, len(assets), err)
+	}
+}
+
+// What the pages and their modules load is there.
+func TestAssetsAreLinked(t *testing.T) {
+	addr := startServer(t, nil)
+	link := regexp.MustCompile(`(?:src|href|from)[= ]"([^"]+)"`)
+	for _, a := range assets {
+		b, err := pageFiles.ReadFile(a.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(b), -1) {
+			to := m[1]
+			if !path.IsAbs(to) {
+				to = path.Join(path.Dir(strings.TrimPrefix(a.pattern, "GET ")), to)
+			}
+			if res, _ := get(t, addr, "GET", to); res.StatusCode != 200 {
+				t.Errorf("%s leads to %s: %d", a.file, to, res.StatusCode)
+			}
+		}
 	}
 }

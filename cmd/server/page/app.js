@@ -1,17 +1,13 @@
 // A WebSocket client one can watch. It talks to the server that the page came from, and to nothing else.
 
+import { bytes, clock, codeNames } from "./words.js";
+
 const $ = (id) => document.getElementById(id);
 
 const greetings = {
   "/echo": "Hello, stream",
   "/ws/chat": "Hello, everyone",
   "/hello": "My name is Bora",
-};
-
-const codeNames = {
-  1000: "normal closure", 1001: "going away", 1002: "protocol error", 1003: "unsupported data", 1005: "no status",
-  1006: "abnormal closure", 1007: "invalid payload", 1008: "policy violation", 1009: "message too big",
-  1011: "internal error", 1012: "service restart", 1013: "try again later",
 };
 
 const maxRows = 500; // of the log
@@ -26,7 +22,7 @@ let repeating = 0;
 // The connection
 
 function connect() {
-  const path = new FormData($("connection")).get("path");
+  const path = chosenPath();
   const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
   socket = new WebSocket(url);
   socket.binaryType = "arraybuffer";
@@ -42,6 +38,13 @@ function connect() {
     write({ kind: "error", tone: "bad", way: "!", note: "The browser does not tell a page why." });
   };
   socket.onclose = closed;
+}
+
+/** The path of the endpoint, with the room of the chat where one is named. */
+function chosenPath() {
+  const form = new FormData($("connection"));
+  const [path, room] = [form.get("path"), form.get("room")];
+  return room ? `${path}?room=${encodeURIComponent(room)}` : path;
 }
 
 function closed({ code, reason, wasClean }) {
@@ -151,7 +154,7 @@ function write({ kind, tone, way, what, note, size, trip, data = {} }) {
   if (note) content.append(what ? "  " : "", cell("span", "plain", note));
   const arrow = cell("span", "way", way);
   arrow.setAttribute("aria-label", { "↑": "sent", "↓": "received" }[way] ?? "");
-  row.append(cell("time", "", clock()), arrow, cell("span", "kind", kind), content, meta);
+  row.append(cell("time", "", clock({ fine: true })), arrow, cell("span", "kind", kind), content, meta);
   const scroll = $("scroll");
   const following = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 40;
   $("log").append(row);
@@ -166,17 +169,6 @@ function cell(tag, className, text) {
   return e;
 }
 
-function bytes(n) {
-  if (n < 1024) return `${n} B`;
-  return n < 1 << 20 ? `${(n / 1024).toFixed(1)} KiB` : `${(n / (1 << 20)).toFixed(1)} MiB`;
-}
-
-function clock() {
-  const d = new Date();
-  const two = (n) => String(n).padStart(2, "0");
-  return `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}.${String(d.getMilliseconds()).padStart(3, "0")}`;
-}
-
 // What the user does
 
 $("connection").addEventListener("submit", (e) => {
@@ -187,9 +179,16 @@ $("connection").addEventListener("submit", (e) => {
 });
 
 $("connection").addEventListener("change", (e) => {
+  if (e.target.name !== "path") return;
+  chose(e.target.value);
   const text = $("text");
   if (text.value === "" || Object.values(greetings).includes(text.value)) text.value = greetings[e.target.value];
 });
+
+/** Only the chat has rooms; a field that is disabled has no say. */
+function chose(path) {
+  $("connection").elements.room.disabled = path !== "/ws/chat";
+}
 
 $("message").addEventListener("submit", (e) => {
   e.preventDefault();
@@ -206,4 +205,5 @@ $("repeat").addEventListener("change", repeat);
 $("clear").addEventListener("click", () => $("log").replaceChildren());
 
 const chosen = new FormData($("connection")).get("path"); // browsers keep it over a reload
+chose(chosen);
 $("text").value ||= greetings[chosen];
