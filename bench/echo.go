@@ -177,7 +177,9 @@ func (e *echoConn) send(due time.Duration) bool {
 	if ok {
 		n := d.job.sizes.of(d.rng)
 		d.buf = d.job.content.appendTo(d.buf[:0], e.number, seq, n)
-		ok = e.conn.Reply(d.job.content.op, d.buf) == nil
+		if ok = e.conn.Reply(d.job.content.op, d.buf) == nil; !ok {
+			e.out.next-- // it is not on its way
+		}
 	}
 	if counts {
 		if ok {

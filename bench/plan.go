@@ -12,7 +12,7 @@ import (
 type Echo struct {
 	Target
 	Conns int
-	Op    engine.Op // engine.Text or engine.Binary
+	Text  bool // messages are text; binary otherwise
 	Sizes Sizes
 
 	// Rate is how many messages are sent in a second over all connections, whatever
@@ -37,6 +37,12 @@ type Echo struct {
 	Loops int // event loops of the client; zero: one less than processors
 }
 
+// Check says what is wrong with the plan.
+func (p Echo) Check() error {
+	_, err := p.withDefaults()
+	return err
+}
+
 func (p *Echo) withDefaults() (Echo, error) {
 	e := *p
 	if e.Grace == 0 {
@@ -51,12 +57,10 @@ func (p *Echo) withDefaults() (Echo, error) {
 	if err := e.Target.check(); err != nil {
 		return e, err
 	}
-	least := (&content{op: e.Op}).least()
+	least := (&content{op: e.op()}).least()
 	switch {
-	case !e.Op.IsData():
-		return e, errors.New("messages are text or binary")
 	case e.Sizes.Min < least:
-		return e, fmt.Errorf("size %v: a %v message needs %d bytes to be known again", e.Sizes, e.Op, least)
+		return e, fmt.Errorf("size %v: a message needs %d bytes to be known again", e.Sizes, least)
 	case e.Sizes.Max > maxMessage:
 		return e, fmt.Errorf("size %v: at most %d bytes", e.Sizes, maxMessage)
 	case e.Conns < 1:
@@ -74,3 +78,10 @@ func (p *Echo) withDefaults() (Echo, error) {
 }
 
 const maxRate = 1e8
+
+func (p *Echo) op() engine.Op {
+	if p.Text {
+		return engine.Text
+	}
+	return engine.Binary
+}

@@ -49,7 +49,7 @@ func (p Echo) Run(ctx context.Context, tell func(Progress)) (*Result, error) {
 		Handshake: Histogram{newHistogram()}, Refused: make(map[string]uint64),
 	}}
 	r.job = &echoJob{
-		content: newContent(plan.Op, plan.Sizes.Max), sizes: plan.Sizes, depth: plan.InFlight,
+		content: newContent(plan.op(), plan.Sizes.Max), sizes: plan.Sizes, depth: plan.InFlight,
 		began: time.Now(), drivers: make(map[*engine.Loop]*loopDriver),
 	}
 	if err := r.connect(ctx); err != nil {
