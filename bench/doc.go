@@ -1,0 +1,13 @@
+// Package bench measures WebSocket servers: it makes connections, sends messages at a
+// rate, and says what came back, how late, and whether its own lateness is part of
+// that. Command wsbench is its face.
+//
+// An open loop (Echo.Rate) sends whatever comes back, as users do, and counts latency
+// from the moment at which a message was due: a server that stands still is charged for
+// all who wait meanwhile. A closed loop (Echo.InFlight) waits for each answer; it
+// measures capacity, and hides stalls.
+//
+// Every byte of an echo is checked, and losses, repetitions and changes of order are
+// counted as such. Result.Doubts says when the figures may be the client's rather than
+// the server's.
+package bench

@@ -1,0 +1,297 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/engine"
+)
+
+// serve starts a server with one endpoint, and gives its URL.
+func serve(t *testing.T, ep engine.Endpoint) string {
+	t.Helper()
+	srv, err := engine.New(engine.Config{Addr: "127.0.0.1:0", Loops: 1, Logger: slog.New(slog.DiscardHandler), ShutdownTimeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Handle("/", ep)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = srv.Run(ctx) }()
+	<-srv.Ready()
+	t.Cleanup(func() { cancel(); <-done })
+	return "ws://" + srv.Addr().String() + "/"
+}
+
+// onMessage is an endpoint whose handler does one thing.
+func onMessage(f func(c *engine.Conn, op engine.Op, p []byte)) engine.Endpoint {
+	return engine.Endpoint{Handler: engine.HandlerFuncs{Message: f}}
+}
+
+func echoes(c *engine.Conn, op engine.Op, p []byte) { _ = c.Reply(op, p) }
+
+func run(t *testing.T, p Echo) *Result {
+	t.Helper()
+	if p.Sizes == (Sizes{}) {
+		p.Sizes = Sizes{20, 20}
+	}
+	if p.Conns == 0 {
+		p.Conns = 10
+	}
+	if p.Duration == 0 {
+		p.Duration = time.Second
+	}
+	p.Loops = 1
+	r, err := p.Run(context.Background(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// near says whether a count is about what it should be.
+func near(got uint64, want, tolerance float64) bool {
+	return float64(got) >= want*(1-tolerance) && float64(got) <= want*(1+tolerance)
+}
+
+func TestEchoOfAHealthyServer(t *testing.T) {
+	url := serve(t, onMessage(echoes))
+	for name, p := range map[string]Echo{
+		"constant":    {Rate: 2000},
+		"poisson":     {Rate: 2000, Poisson: true},
+		"text":        {Rate: 500, Text: true, Sizes: Sizes{16, 4000}},
+		"closed loop": {InFlight: 4},
+		"compressed":  {Rate: 200, Text: true, Sizes: Sizes{300, 300}, Target: Target{Compress: true}},
+		"large":       {InFlight: 1, Conns: 2, Sizes: Sizes{1 << 20, 1 << 20}},
+	} {
+		p.URL = url
+		p.Warmup = 200 * time.Millisecond
+		r := run(t, p)
+		if r.Counts.Errors() != 0 || r.Counts.Sent == 0 || r.Counts.Received != r.Counts.Sent || r.Latency.TotalCount() != int64(r.Counts.Received) {
+			t.Errorf("%s: %+v, %d latencies, ended %v", name, r.Counts, r.Latency.TotalCount(), r.Ended)
+		}
+		if p.Rate > 0 && !near(r.Counts.Sent, p.Rate*p.durationOr(time.Second), 0.2) {
+			t.Errorf("%s: %d were sent at %v a second", name, r.Counts.Sent, p.Rate)
+		}
+		if r.Handshake.TotalCount() != int64(r.Conns) {
+			t.Errorf("%s: %d handshakes", name, r.Handshake.TotalCount())
+		}
+	}
+}
+
+func (p *Echo) durationOr(d time.Duration) float64 {
+	if p.Duration == 0 {
+		return d.Seconds()
+	}
+	return p.Duration.Seconds()
+}
+
+// What a server does wrong with 1 in 100 messages is found, in that number.
+func TestEchoFindsWhatIsWrong(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(n uint64, held *[]byte, c *engine.Conn, op engine.Op, p []byte)
+		of   func(*Counts) uint64
+	}{
+		{"corrupt", func(n uint64, _ *[]byte, c *engine.Conn, op engine.Op, p []byte) {
+			if n%100 == 0 {
+				p[len(p)-1] ^= 1
+			}
+			echoes(c, op, p)
+		}, func(c *Counts) uint64 { return c.Corrupt }},
+		{"dropped", func(n uint64, _ *[]byte, c *engine.Conn, op engine.Op, p []byte) {
+			if n%100 != 0 {
+				echoes(c, op, p)
+			}
+		}, func(c *Counts) uint64 { return c.Lost }},
+		{"doubled", func(n uint64, _ *[]byte, c *engine.Conn, op engine.Op, p []byte) {
+			if n%100 == 0 {
+				echoes(c, op, p)
+			}
+			echoes(c, op, p)
+		}, func(c *Counts) uint64 { return c.Duplicated }},
+		{"reordered", func(n uint64, held *[]byte, c *engine.Conn, op engine.Op, p []byte) {
+			if n%100 == 0 && *held == nil {
+				*held = slices.Clone(p)
+				return
+			}
+			echoes(c, op, p)
+			if *held != nil {
+				echoes(c, op, *held)
+				*held = nil
+			}
+		}, func(c *Counts) uint64 { return c.Reordered }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var n atomic.Uint64
+			held := make(map[*engine.Conn]*[]byte)
+			var wrong atomic.Uint64
+			url := serve(t, onMessage(func(conn *engine.Conn, op engine.Op, p []byte) {
+				if held[conn] == nil { // there is one loop
+					held[conn] = new([]byte)
+				}
+				i := n.Add(1)
+				if i%100 == 0 {
+					wrong.Add(1)
+				}
+				c.do(i, held[conn], conn, op, p)
+			}))
+			r := run(t, Echo{Target: Target{URL: url}, Rate: 5000, Conns: 7, Grace: 300 * time.Millisecond})
+			want := float64(wrong.Load())
+			if got := c.of(&r.Counts); want < 10 || !near(got, want, 0.05) {
+				t.Errorf("%d found, %v were made; %+v", got, want, r.Counts)
+			}
+			others := r.Counts.Errors() - c.of(&r.Counts)
+			if c.name == "corrupt" { // what has come back spoiled has not come back
+				others -= r.Counts.Lost
+			}
+			if c.name == "reordered" && r.Counts.Lost <= 7 { // those that the server still holds
+				others -= r.Counts.Lost
+			}
+			if others != 0 {
+				t.Errorf("and other errors: %+v, %v", r.Counts, r.Ended)
+			}
+		})
+	}
+}
+
+// A server that stands still for 200 ms in every second shows in the latencies of an
+// open loop: messages that were due meanwhile have waited. A closed loop sends none
+// meanwhile, and hides it.
+func TestStallShowsInAnOpenLoop(t *testing.T) {
+	last := time.Now()
+	url := serve(t, onMessage(func(c *engine.Conn, op engine.Op, p []byte) {
+		if time.Since(last) > time.Second {
+			time.Sleep(200 * time.Millisecond)
+			last = time.Now()
+		}
+		echoes(c, op, p)
+	}))
+	open := run(t, Echo{Target: Target{URL: url}, Rate: 1000, Duration: 3 * time.Second})
+	closed := run(t, Echo{Target: Target{URL: url}, InFlight: 1, Conns: 1, Duration: 3 * time.Second})
+	if p := open.Latency.At(95); p < 60*time.Millisecond {
+		t.Errorf("open loop: p95 is %v, a sixth of the time the server stands still", p)
+	}
+	if p := closed.Latency.At(95); p > 60*time.Millisecond {
+		t.Errorf("closed loop: p95 is %v", p)
+	}
+	if m := open.Latency.At(100); m < 180*time.Millisecond {
+		t.Errorf("open loop: the longest is %v", m)
+	}
+}
+
+func TestDelayedMessagesShow(t *testing.T) {
+	n := 0
+	var later []func()
+	url := serve(t, onMessage(func(c *engine.Conn, op engine.Op, p []byte) {
+		if n++; n%100 == 0 {
+			q := slices.Clone(p)
+			time.AfterFunc(50*time.Millisecond, func() { _ = c.Send(op, q) })
+			return
+		}
+		echoes(c, op, p)
+	}))
+	_ = later
+	r := run(t, Echo{Target: Target{URL: url}, Rate: 500, Conns: 500, Duration: 2 * time.Second})
+	slow := uint64(0)
+	for _, bar := range r.Latency.Distribution() {
+		if bar.From >= int64(49*time.Millisecond) {
+			slow += uint64(bar.Count)
+		}
+	}
+	if want := float64(r.Counts.Sent) / 100; float64(slow) < want*0.9 {
+		t.Errorf("%d messages took 50 ms or more of %d, 1 in 100 should", slow, r.Counts.Sent)
+	}
+	if r.Counts.Errors() != 0 {
+		t.Errorf("%+v", r.Counts)
+	}
+}
+
+func TestRefusedHandshakesAreCounted(t *testing.T) {
+	var n atomic.Uint64
+	url := serve(t, engine.Endpoint{
+		Handler: engine.HandlerFuncs{Message: echoes},
+		Admit: func(*engine.Request) error {
+			if n.Add(1)%10 == 0 {
+				return &engine.Refusal{Status: 503}
+			}
+			return nil
+		},
+	})
+	r := run(t, Echo{Target: Target{URL: url}, Rate: 1000, Conns: 200})
+	if got := r.Refused["answered with 503 Service Unavailable"]; got != 20 || r.Handshake.TotalCount() != 180 {
+		t.Errorf("refused %v, %d open", r.Refused, r.Handshake.TotalCount())
+	}
+	if r.Counts.Errors() != 0 {
+		t.Errorf("%+v", r.Counts)
+	}
+}
+
+func TestClosedConnectionsAreCounted(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	var closed atomic.Uint64
+	url := serve(t, onMessage(func(c *engine.Conn, op engine.Op, p []byte) {
+		if rng.IntN(200) == 0 {
+			closed.Add(1)
+			_ = c.Close(4001, "by chance")
+			return
+		}
+		echoes(c, op, p)
+	}))
+	r := run(t, Echo{Target: Target{URL: url}, Rate: 2000, Conns: 100})
+	if got := r.Ended["closed with 4001 by chance"]; got == 0 || got != closed.Load() || r.Counts.Dropped != got {
+		t.Errorf("%v of %d ended like that: %v", r.Ended, closed.Load(), r.Counts)
+	}
+}
+
+func TestResultGoesToJSONAndBack(t *testing.T) {
+	r := run(t, Echo{Target: Target{URL: serve(t, onMessage(echoes))}, Rate: 500, Duration: 300 * time.Millisecond})
+	b, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Result
+	if err := json.Unmarshal(b, &back); err != nil {
+		t.Fatal(err)
+	}
+	if back.Counts != r.Counts || back.Latency.At(99) != r.Latency.At(99) || back.Lag.TotalCount() != r.Lag.TotalCount() {
+		t.Errorf("%+v is %+v", r, back)
+	}
+}
+
+func TestPlansAreChecked(t *testing.T) {
+	good := Echo{Target: Target{URL: "ws://h/"}, Sizes: Sizes{20, 20}, Conns: 1, Duration: time.Second}
+	for what, spoil := range map[string]func(*Echo){
+		"no ws:// or wss://": func(p *Echo) { p.URL = "http://h/" },
+		"fragment":           func(p *Echo) { p.URL = "ws://h/#a" },
+		"bytes to be known":  func(p *Echo) { p.Sizes = Sizes{7, 20} },
+		"a connection":       func(p *Echo) { p.Conns = 0 },
+		"either a rate":      func(p *Echo) { p.Rate, p.InFlight = 1, 1 },
+		"a rate is":          func(p *Echo) { p.Rate = -1 },
+		"a duration":         func(p *Echo) { p.Duration = 0 },
+		"in flight":          func(p *Echo) { p.InFlight = 1 << 20 },
+	} {
+		p := good
+		spoil(&p)
+		if _, err := p.Run(context.Background(), nil); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := good.Run(canceled(), nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: %v", err)
+	}
+}
+
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}

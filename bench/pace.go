@@ -1,0 +1,45 @@
+package bench
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+// Pacer says when messages are to be sent.
+type Pacer interface {
+	// Next gives the time of the next message after the one at t, both since the
+	// beginning.
+	Next(t time.Duration) time.Duration
+	// Rate is how many there are in a second, on average.
+	Rate() float64
+}
+
+// Constant is a Pacer with the same time between any two messages.
+type Constant struct{ PerSecond float64 }
+
+// Next implements Pacer.
+func (c Constant) Next(t time.Duration) time.Duration { return t + seconds(1/c.PerSecond) }
+
+// Rate implements Pacer.
+func (c Constant) Rate() float64 { return c.PerSecond }
+
+// Poisson is a Pacer whose messages come independently of each other, as those of many
+// users do.
+type Poisson struct {
+	PerSecond float64
+	Random    *rand.Rand
+}
+
+// Next implements Pacer.
+func (p Poisson) Next(t time.Duration) time.Duration {
+	return t + seconds(p.Random.ExpFloat64()/p.PerSecond)
+}
+
+// Rate implements Pacer.
+func (p Poisson) Rate() float64 { return p.PerSecond }
+
+// seconds is at least a nanosecond, so that a pacer always gets on.
+func seconds(s float64) time.Duration {
+	return time.Duration(max(1, math.Round(s*float64(time.Second))))
+}

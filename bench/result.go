@@ -1,0 +1,129 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Result is what a run has measured. It goes to JSON and back.
+type Result struct {
+	Version int       `json:"version"` // of this format
+	Job     string    `json:"job"`
+	URL     string    `json:"url"`
+	Started time.Time `json:"started"`
+
+	Conns    int     `json:"conns"`
+	Sizes    string  `json:"sizes,omitempty"`
+	Rate     float64 `json:"rate,omitempty"`     // asked for; 0: closed loop
+	InFlight int     `json:"inFlight,omitempty"` // closed loop
+	Seconds  float64 `json:"seconds"`            // that count
+
+	Counts    Counts            `json:"counts"`
+	Latency   Histogram         `json:"latency"`
+	Lag       Histogram         `json:"lag"`       // from due to sent: the client's own lateness
+	Handshake Histogram         `json:"handshake"` // of the connections
+	Refused   map[string]uint64 `json:"refused,omitempty"`
+	Ended     map[string]uint64 `json:"ended,omitempty"` // why connections have ended
+	Series    []Point           `json:"series"`
+
+	Client Client   `json:"client"`
+	Doubts []string `json:"doubts,omitempty"` // why the figures may not be the server's
+}
+
+// Point is one second of a run.
+type Point struct {
+	At       float64 `json:"at"` // seconds since the first that counts
+	Sent     uint64  `json:"sent"`
+	Received uint64  `json:"received"`
+	P50      float64 `json:"p50"` // milliseconds
+	P99      float64 `json:"p99"`
+	Max      float64 `json:"max"`
+	Conns    int     `json:"conns"`
+	Errors   uint64  `json:"errors"`
+}
+
+// Client is the load tester's own part.
+type Client struct {
+	Cores   float64 `json:"cores"`   // processors in use, on average
+	Loops   int     `json:"loops"`   // event loops
+	Allowed int     `json:"allowed"` // processors that there are
+}
+
+// Histogram is an HdrHistogram of nanoseconds that goes to JSON in the compressed
+// format that all of its implementations read (V2, base64).
+type Histogram struct{ *hdrhistogram.Histogram }
+
+// MarshalJSON implements json.Marshaler.
+func (h Histogram) MarshalJSON() ([]byte, error) {
+	if h.Histogram == nil {
+		return []byte("null"), nil
+	}
+	b, err := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(string(b))
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (h *Histogram) UnmarshalJSON(b []byte) error {
+	if bytes.Equal(b, []byte("null")) {
+		h.Histogram = nil
+		return nil
+	}
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	decoded, err := hdrhistogram.Decode([]byte(s))
+	if err != nil {
+		return fmt.Errorf("a histogram of the result cannot be read: %w", err)
+	}
+	h.Histogram = decoded
+	return nil
+}
+
+// At gives a quantile from 0 to 100 as a time, 0 for an empty histogram.
+func (h Histogram) At(quantile float64) time.Duration {
+	if h.Histogram == nil || h.TotalCount() == 0 {
+		return 0
+	}
+	return time.Duration(h.ValueAtQuantile(quantile))
+}
+
+// Throughput is how many messages came back in a second.
+func (r *Result) Throughput() float64 {
+	if r.Seconds == 0 {
+		return 0
+	}
+	return float64(r.Counts.Received) / r.Seconds
+}
+
+// doubt looks at what the client itself did to the figures.
+func (r *Result) doubt() {
+	say := func(format string, a ...any) { r.Doubts = append(r.Doubts, fmt.Sprintf(format, a...)) }
+	if lag, latency := r.Lag.At(99), r.Latency.At(99); lag > time.Millisecond && lag > latency/5 {
+		say("the client sent late: 1 in 100 messages more than %v after it was due, of a p99 of %v", round(lag), round(latency))
+	}
+	if use := r.Client.Cores; use > 0.85*float64(r.Client.Loops) && use > 0.85 {
+		say("the client was busy: %.2f processors of %d loops", use, r.Client.Loops)
+	}
+	if r.Rate > 0 {
+		if sent := float64(r.Counts.Sent) / r.Seconds; sent < 0.98*r.Rate {
+			say("the rate asked for was not reached: %.0f of %.0f messages a second were sent", sent, r.Rate)
+		}
+	}
+}
+
+// round gives a time with three digits or so.
+func round(d time.Duration) time.Duration {
+	for unit := time.Duration(1); ; unit *= 10 {
+		if d < 1000*unit {
+			return d.Round(unit)
+		}
+	}
+}

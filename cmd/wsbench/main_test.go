@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+
+	"github.com/headrace/headrace/bench"
+)
+
+// serveEcho starts a server that sends everything back, late if delay says so.
+func serveEcho(t *testing.T, delay time.Duration) (url string) {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
+		conn, _, _, err := ws.UpgradeHTTP(r, w)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		for {
+			p, op, err := wsutil.ReadClientData(conn)
+			if err != nil {
+				return
+			}
+			time.Sleep(delay)
+			if wsutil.WriteServerMessage(conn, op, p) != nil {
+				return
+			}
+		}
+	})
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	return strings.Replace(srv.URL, "http", "ws", 1) + "/echo"
+}
+
+func TestExitCodes(t *testing.T) {
+	url := serveEcho(t, 0)
+	slow := serveEcho(t, 30*time.Millisecond)
+	quick := []string{"--warmup=50ms", "--duration=300ms", "--conns=5"}
+	for _, c := range []struct {
+		args  []string
+		code  int
+		wants string // in what it writes
+	}{
+		{[]string{"--help"}, exitOK, "Usage: wsbench"},
+		{[]string{"echo", "--help"}, exitOK, "--rate"},
+		{[]string{}, exitUsage, "see wsbench --help"},
+		{[]string{"echo"}, exitUsage, "<url>"},
+		{[]string{"echo", url, "--nonsense"}, exitUsage, "unknown flag"},
+		{[]string{"echo", "http://x/"}, exitUsage, "ws://"},
+		{[]string{"echo", url, "--size=3"}, exitUsage, "bytes to be known"},
+		{[]string{"echo", url, "--size=big"}, exitUsage, "number of bytes"},
+		{[]string{"echo", url, "--rate=10", "--inflight=1"}, exitUsage, "open loop"},
+		{[]string{"echo", url, "--fail-if=p99"}, exitUsage, "p99>10ms"},
+		{[]string{"echo", url, "-H", "nothing"}, exitUsage, "Name: value"},
+		{[]string{"echo", url, "--cert=main.go"}, exitUsage, "go together"},
+		{[]string{"echo", url, "--local-addr=here"}, exitUsage, "IP address"},
+		{[]string{"echo", "ws://127.0.0.1:1/"}, exitFailed, "refused"},
+		{[]string{"echo", strings.Replace(url, "/echo", "/none", 1)}, exitFailed, "404"},
+		{append([]string{"echo", url, "--rate=200"}, quick...), exitOK, "errors      none"},
+		{append([]string{"echo", url, "--text", "--size=16-300"}, quick...), exitOK, "closed loop"},
+		{append([]string{"echo", slow, "--rate=200", "--fail-if=p50>20ms", "--fail-if=errors>0"}, quick...), exitCrossed, "p50>20ms: it is"},
+		{append([]string{"echo", url, "--rate=200", "--fail-if=rate<10000"}, quick...), exitCrossed, "rate<10000"},
+	} {
+		var out, errs bytes.Buffer
+		if code := run(c.args, &out, &errs); code != c.code || !strings.Contains(out.String()+errs.String(), c.wants) {
+			t.Errorf("wsbench %s: code %d, want %d with %q in\n%s%s", strings.Join(c.args, " "), code, c.code, c.wants, &out, &errs)
+		}
+	}
+}
+
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	name := func(s string) string { return filepath.Join(dir, s) }
+	var out, errs bytes.Buffer
+	code := run([]string{
+		"echo", serveEcho(t, 0), "--rate=500", "--warmup=0s", "--duration=1200ms", "--conns=5",
+		"--json", name("a.json"), "--csv", name("a.csv"), "--hgrm", name("a.hgrm"),
+	}, &out, &errs)
+	if code != exitOK {
+		t.Fatal(code, errs.String())
+	}
+	var r bench.Result
+	if b, err := os.ReadFile(name("a.json")); err != nil || json.Unmarshal(b, &r) != nil || r.Counts.Sent == 0 {
+		t.Errorf("JSON: %v, %+v", err, r)
+	}
+	if b, err := os.ReadFile(name("a.csv")); err != nil || bytes.Count(b, []byte("\n")) < 3 || !bytes.HasPrefix(b, []byte("second,sent")) {
+		t.Errorf("CSV: %v\n%s", err, b)
+	}
+	if b, err := os.ReadFile(name("a.hgrm")); err != nil || !bytes.Contains(b, []byte("Percentile")) {
+		t.Errorf("hgrm: %v\n%s", err, b)
+	}
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/headrace/headrace/bench"
+)
+
+// output is what becomes of the result; all commands have it.
+type output struct {
+	JSON   string   `group:"report" help:"Write the result to this file, as JSON." type:"path"`
+	CSV    string   `group:"report" help:"Write a line for each second to this file." type:"path"`
+	Hgrm   string   `group:"report" help:"Write the latencies to this file, as a percentile log of HdrHistogram." type:"path"`
+	FailIf []string `group:"report" help:"End with exit code 3 if this holds: p99>10ms, max>1s, errors>0, rate<5000; may be repeated." sep:"none"`
+	Strict bool     `group:"report" help:"End with exit code 3 if the client was the slow one, or the rate was not reached."`
+}
+
+func (o *output) thresholds() (all []bench.Threshold, err error) {
+	for _, s := range o.FailIf {
+		t, err := bench.ParseThreshold(s)
+		if err != nil {
+			return nil, fmt.Errorf("--fail-if %w", err)
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+// write writes the report and the files, and says whether the result is good enough.
+func (o *output) write(r *bench.Result, limits []bench.Threshold, out io.Writer) error {
+	if err := r.WriteText(out); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name  string
+		write func(io.Writer) error
+	}{
+		{o.JSON, func(w io.Writer) error { return json.NewEncoder(w).Encode(r) }},
+		{o.CSV, r.WriteCSV},
+		{o.Hgrm, r.WriteHgrm},
+	} {
+		if f.name == "" {
+			continue
+		}
+		if err := writeFile(f.name, f.write); err != nil {
+			return err
+		}
+	}
+	var crossed []string
+	for _, t := range limits {
+		if yes, is := t.Crossed(r); yes {
+			crossed = append(crossed, is)
+		}
+	}
+	if o.Strict && len(r.Doubts) > 0 {
+		crossed = append(crossed, "the figures are doubtful (--strict)")
+	}
+	if len(crossed) > 0 {
+		return &crossedError{strings.Join(crossed, "; ")}
+	}
+	return nil
+}
+
+func writeFile(name string, write func(io.Writer) error) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	if err := write(f); err != nil {
+		_ = f.Close()
+		return err
+	}
+	return f.Close()
+}
