@@ -8,7 +8,7 @@ type outstanding struct {
 	first uint32          // the oldest that has not come back
 	next  uint32          // the one to send next
 	at    []time.Duration // a power of two of them; returned: it has come back
-	seen  uint32 // one more than the highest that has come back
+	seen  uint32          // one more than the highest that has come back
 }
 
 const returned = -1
