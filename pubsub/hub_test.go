@@ -94,6 +94,20 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
+// What is published right after Subscribe comes, also where the topic begins with it and
+// no values are kept.
+func TestPublishRightAfterSubscribe(t *testing.T) {
+	for _, o := range []Options{{}, {NoSnapshot: true}} {
+		s := newStage(t, Config{NoLastValues: true}, engine.Endpoint{}, 1)
+		l := s.join()
+		onShard(l, func() { // so that the loop comes to both at once
+			s.subscribe(l, "a", o)
+			s.publish("a", "", "1")
+		})
+		l.wait("it", func(all []heard) bool { return strings.Contains(short(all), "a:=1@1") })
+	}
+}
+
 // A second subscription with the same pattern takes the place of the first.
 func TestSubscribeAgain(t *testing.T) {
 	s := newStage(t, Config{}, engine.Endpoint{}, 1)

@@ -90,7 +90,7 @@ func (s *shard) start(sub *subscription) {
 		slices.SortFunc(f.topics, compareTopics)
 		f.addVanished(h, o.Since)
 	case isLiteral(sub.pattern):
-		if t := h.topic(sub.pattern); t != nil {
+		if t := h.topic(sub.pattern); t != nil && sub.from.Epoch != 0 { // else all of it is after
 			s.pass(sub, t, sub.from)
 		}
 		if !o.NoSnapshot {
