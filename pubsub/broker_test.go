@@ -3,6 +3,7 @@ package pubsub
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -233,5 +234,182 @@ func TestDeliverKeepsTheOrder(t *testing.T) {
 	old := Position{5, 30}
 	if err := k.Restore("a", old, nil, nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// deliver hands a hub a message as its broker would.
+func (s *stage) deliver(epoch, seq uint64, topic, key string) {
+	s.t.Helper()
+	p := Publication{Topic: topic, Key: key, Payload: fmt.Append(nil, epoch, ".", seq), Position: Position{epoch, seq}}
+	if err := (*sink)(s.hub).Deliver(p); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// What is restored further than subscribers have got reaches them as a snapshot, and
+// what the broker delivers of it does not come again.
+func TestRestoreUnderLiveSubscribers(t *testing.T) {
+	s := newStage(t, Config{}, engine.Endpoint{}, 1)
+	s.deliver(5, 1, "a.b", "k")
+	l := s.join()
+	s.subscribe(l, "a.*", Options{})
+	l.waitLive("a.*")
+	l.forget()
+	s.deliver(5, 2, "a.b", "k")
+	l.waitCount(1)
+	four := Publication{Topic: "a.b", Key: "k", Payload: []byte("5.4"), Position: Position{5, 4}}
+	if err := (*sink)(s.hub).Restore("a.b", four.Position, []Publication{four}, nil); err != nil {
+		t.Fatal(err)
+	}
+	l.waitLive("a.*")
+	for seq := uint64(3); seq <= 5; seq++ { // 3 and 4 were under way
+		s.deliver(5, seq, "a.b", "k")
+	}
+	got := short(l.waitCount(6))
+	want := "a.b:k=5.2@2 snapshot(a.b@4,1)! a.b:k=5.4@4 end(a.b@4,1)! live a.b:k=5.5@5"
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// Across a gap nothing is said to be recovered: what is missing may have deleted a key.
+func TestNothingIsRecoveredAcrossAGap(t *testing.T) {
+	s := newStage(t, Config{}, engine.Endpoint{}, 1)
+	for _, seq := range []uint64{1, 2, 3, 10} {
+		s.deliver(5, seq, "a", "k")
+	}
+	for _, c := range []struct {
+		at   uint64
+		want string
+	}{
+		{3, "snapshot(a@10,1)! a:k=5.10@10 end(a@10,1)! live"},
+		{10, "recovered(a@10,0) live"},
+	} {
+		for _, mode := range []Mode{Queue, Latest} {
+			l := s.join()
+			s.subscribe(l, "a", Options{Mode: mode, Since: map[string]Position{"a": {5, c.at}}})
+			if got := short(l.waitLive("a")); got != c.want {
+				t.Errorf("%v, from %d:\ngot  %s\nwant %s", mode, c.at, got, c.want)
+			}
+		}
+	}
+}
+
+// What is left of an old epoch does not come behind the snapshot of a new one.
+func TestOldEpochAfterANewSnapshot(t *testing.T) {
+	s := newStage(t, Config{}, engine.Endpoint{}, 1)
+	s.deliver(5, 100, "a", "k")
+	l := s.join()
+	s.subscribe(l, "a", Options{})
+	l.waitLive("a")
+	l.forget()
+	release := block(l.conn)
+	s.deliver(5, 101, "a", "gone")
+	s.deliver(6, 1, "a", "k")
+	release()
+	l.waitLive("a")
+	s.deliver(6, 2, "a", "k")
+	got := short(l.wait("the next one", func(all []heard) bool { return all[len(all)-1].payload == "6.2" }))
+	if want := "snapshot(a@1,1)! a:k=6.1@1 end(a@1,1)! live a:k=6.2@2"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// A snapshot that is through keeps messages away that it holds, until they are done.
+// Lost begins another one, and they stay away.
+func TestLostWhileOldMessagesAreDelivered(t *testing.T) {
+	s := newStage(t, Config{}, engine.Endpoint{MaxQueue: 64 << 20}, 1)
+	const others = deliveriesPerTurn + 44 // so that a batch takes more than a turn
+	for range others {
+		p := s.joinRaw()
+		if err := s.hub.Subscribe(p.server, "a.*", Options{NoSnapshot: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := s.join()
+	eventually(t, "all are there", func() bool { return s.hub.Stats().Subscriptions == others })
+	s.publish("a.x", "k", "0")
+	const messages = 4 * batchEvents
+	release := block(l.conn)
+	for i := 1; i <= messages; i++ {
+		s.publish("a.y", "k", fmt.Sprint(i))
+	}
+	s.subscribe(l, "a.*", Options{})
+	asked := make(chan bool, 1)
+	x := s.hub.shardOf(l.conn)
+	l.conn.Loop().NewWork(func() (more bool) { // in each turn
+		x.mu.Lock()
+		live := x.subscribers[l.conn].live
+		x.mu.Unlock()
+		switch {
+		case len(live) == 0 || live[0].fence.isWaiting():
+			return true
+		case live[0].fence == nil:
+			asked <- false
+		default:
+			(*sink)(s.hub).Lost("a.x")
+			asked <- true
+		}
+		return false
+	}).Ask()
+	release()
+	if !<-asked {
+		t.Fatal("the old messages were done before the snapshot was through")
+	}
+	s.delivered()
+	s.publish("a.y", "k", "last")
+	all := l.wait("the last and both snapshots", func(all []heard) bool {
+		return len(all) > 0 && countKind(all, "snapshot", "a.x") == 2 && strings.Contains(short(all[len(all)-min(len(all), 9):]), "a.y:k=last")
+	})
+	for _, h := range all {
+		if h.kind == "update" && h.topic == "a.y" && h.Seq < messages {
+			t.Fatalf("%v comes behind the snapshot that holds it", h)
+		}
+	}
+}
+
+// ending is a broker that notes what it is asked after its end.
+type ending struct {
+	local
+	mu     sync.Mutex
+	closed bool
+	before int
+	after  []string
+}
+
+func (e *ending) note(what string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.before++; e.closed {
+		e.after = append(e.after, what)
+	}
+}
+
+func (e *ending) Watch(pattern string, ready func(error)) { e.note("Watch " + pattern); ready(nil) }
+func (e *ending) Unwatch(pattern string)                  { e.note("Unwatch " + pattern) }
+
+func (e *ending) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	return nil
+}
+
+func TestBrokerHearsNothingAfterItsEnd(t *testing.T) {
+	e := new(ending)
+	s := newStage(t, Config{Broker: e}, engine.Endpoint{}, 1)
+	l := s.join()
+	s.subscribe(l, "a", Options{})
+	s.subscribe(l, "b", Options{})
+	l.waitLive("b")
+	if err := s.hub.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the subscriptions have ended", func() bool { return s.hub.Stats().Subscriptions == 0 })
+	settle(l.conn)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.before != 2 || len(e.after) > 0 {
+		t.Errorf("%d calls, after the end %v", e.before, e.after)
 	}
 }

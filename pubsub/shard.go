@@ -237,7 +237,12 @@ func (s *shard) add(sub, old *subscription) {
 	s.mu.Lock()
 	removed := sub.removed // before it has begun
 	s.mu.Unlock()
-	if owner.ended || removed || s.hub.closed.Load() {
+	closed := s.hub.closed.Load()
+	if closed && !owner.ended && len(owner.live) == 0 { // behind orderEnd, or before: nobody else lets go of it
+		owner.conn.Detach(owner)
+		owner.ended = true
+	}
+	if owner.ended || removed || closed {
 		s.hub.dropInterest(sub)
 		s.leaveIfEnded(owner)
 		return
@@ -435,15 +440,16 @@ func (s *shard) loopEnded() {
 	}
 }
 
-// endAll ends all subscriptions of a hub that is closed.
+// endAll ends all subscriptions of a hub that is closed, and those that live although
+// they have been struck or replaced: the orders that end them stand behind.
 func (s *shard) endAll() {
 	s.mu.Lock()
 	var all []*subscription
 	for _, o := range s.subscribers {
 		for _, sub := range o.all {
 			sub.removed = true
-			all = append(all, sub)
 		}
+		all = append(append(all, o.all...), o.live...)
 		o.all = nil
 	}
 	owners := slices.Collect(maps.Values(s.subscribers))

@@ -137,7 +137,7 @@ func (l *latencyNote) send() {
 		l.shard.hub.stats.delivered.Add(l.delivered)
 		l.delivered = 0
 	}
-	if len(l.runs) > 0 {
+	if len(l.runs) > 0 && l.shard.loop != nil { // nil: it has ended in this turn, after another send
 		l.shard.loop.AfterWrites(l.wrote)
 	}
 }
