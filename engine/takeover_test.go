@@ -654,7 +654,7 @@ func TestHandshakeBehindARequestIsJudged(t *testing.T) {
 		{"foreign-origin", upgradeLines("Origin: https://evil.example"), 403},
 		{"content-length", upgradeLines("Content-Length: 2") + "hi", 400},
 		{"transfer-encoding", upgradeLines("Transfer-Encoding: chunked") + "0\r\n\r\n", 400},
-		{"HTTP/1.0", strings.Replace(upgradeLines(), "HTTP/1.1", "HTTP/1.0", 1), 426},
+		{"HTTP/1.0", strings.Replace(upgradeLines(), "HTTP/1.1", "HTTP/1.0", 1), 505},
 		{"POST", "POST" + strings.TrimPrefix(upgradeLines(), "GET"), 405},
 		{"another path", strings.Replace(upgradeLines(), "/echo", "/page", 1), 200},
 		{"another protocol", strings.Replace(upgradeLines(), "websocket", "h2c", 1), 200},
