@@ -39,7 +39,6 @@ type echoConn struct {
 	conn   *engine.Conn
 	number uint32
 	out    outstanding
-	ended  bool
 }
 
 // echoJob sends messages over connections and expects them back.
@@ -98,7 +97,6 @@ func (h connHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
 	if !ok {
 		return
 	}
-	e.ended = true
 	d := e.driver
 	if !errors.Is(info.Err, engine.ErrShutdown) { // that is our own end
 		d.rec.Dropped++

@@ -190,7 +190,6 @@ func TestStallShowsInAnOpenLoop(t *testing.T) {
 
 func TestDelayedMessagesShow(t *testing.T) {
 	n := 0
-	var later []func()
 	url := serve(t, onMessage(func(c *engine.Conn, op engine.Op, p []byte) {
 		if n++; n%100 == 0 {
 			q := slices.Clone(p)
@@ -199,7 +198,6 @@ func TestDelayedMessagesShow(t *testing.T) {
 		}
 		echoes(c, op, p)
 	}))
-	_ = later
 	r := run(t, Echo{Target: Target{URL: url}, Rate: 500, Conns: 500, Duration: 2 * time.Second})
 	slow := uint64(0)
 	for _, bar := range r.Latency.Distribution() {

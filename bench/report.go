@@ -63,7 +63,7 @@ func (t *textReport) times(name string, h Histogram) {
 		if q == 100 {
 			label = "max"
 		}
-		fmt.Fprintf(&b, "  %s %-9v", label, round(h.At(q)))
+		fmt.Fprintf(&b, "  %s %-9v", label, Round(h.At(q)))
 	}
 	t.line("%-10s%s", name, strings.TrimRight(b.String(), " "))
 }

@@ -107,7 +107,7 @@ func (r *Result) Throughput() float64 {
 func (r *Result) doubt() {
 	say := func(format string, a ...any) { r.Doubts = append(r.Doubts, fmt.Sprintf(format, a...)) }
 	if lag, latency := r.Lag.At(99), r.Latency.At(99); lag > time.Millisecond && lag > latency/5 {
-		say("the client sent late: 1 in 100 messages more than %v after it was due, of a p99 of %v", round(lag), round(latency))
+		say("the client sent late: 1 in 100 messages more than %v after it was due, of a p99 of %v", Round(lag), Round(latency))
 	}
 	if use := r.Client.Cores; use > 0.85*float64(r.Client.Loops) && use > 0.85 {
 		say("the client was busy: %.2f processors of %d loops", use, r.Client.Loops)
@@ -119,8 +119,8 @@ func (r *Result) doubt() {
 	}
 }
 
-// round gives a time with three digits or so.
-func round(d time.Duration) time.Duration {
+// Round gives a time with three digits or so, as people read it.
+func Round(d time.Duration) time.Duration {
 	for unit := time.Duration(1); ; unit *= 10 {
 		if d < 1000*unit {
 			return d.Round(unit)

@@ -54,7 +54,7 @@ func (t Threshold) Crossed(r *Result) (crossed bool, is string) {
 	switch {
 	case t.quant > 0:
 		d := r.Latency.At(t.quant)
-		v, is = d.Seconds(), fmt.Sprint(round(d))
+		v, is = d.Seconds(), fmt.Sprint(Round(d))
 	default:
 		v = map[string]float64{
 			"errors": float64(r.Counts.Errors()), "lost": float64(r.Counts.Lost), "dropped": float64(r.Counts.Dropped),

@@ -48,7 +48,7 @@ func (l *loop) doWorks() {
 	n := len(l.works)
 	for _, w := range l.works[:n] {
 		w.asked.Store(false)
-		if w.do() {
+		if l.guard(w.run) {
 			if w.asked.CompareAndSwap(false, true) { // else it comes through the inbox
 				l.works = append(l.works, w)
 			}
@@ -59,13 +59,14 @@ func (l *loop) doWorks() {
 	l.works = l.works[:rest]
 }
 
-func (w *Work) do() (more bool) {
+// guard keeps a panic from ending the loop.
+func (l *loop) guard(run func() (more bool)) (more bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			w.loop.server.cfg.Logger.Error("panic in the work of a loop", "panic", p, "stack", string(debug.Stack()))
+			l.server.cfg.Logger.Error("panic in the work of a loop", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	return w.run()
+	return run()
 }
 
 // OnEnd has f called when the loop has ended, on any goroutine, or at once if it has
@@ -118,8 +119,7 @@ func (l *Loop) AfterWrites(f func()) { l.written = append(l.written, f) }
 
 func (l *loop) tellWritten() {
 	for i, f := range l.written {
-		w := Work{loop: l, run: func() bool { f(); return false }}
-		w.do()
+		l.guard(func() bool { f(); return false })
 		l.written[i] = nil
 	}
 	l.written = l.written[:0]

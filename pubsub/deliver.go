@@ -142,9 +142,7 @@ func (s *shard) deliverOnce(o *subscriber) (cost int) {
 	for _, sub := range o.live {
 		sub.batch = s.batch.number
 	}
-	if !s.sendMessages(o.live[0]) {
-		s.note.forget(began)
-	}
+	s.sendNoted(o.live[0], began)
 	return 1 + len(s.batch.events)*len(o.live)/32
 }
 
@@ -155,10 +153,10 @@ func (s *shard) deliver(sub *subscription) {
 		return
 	}
 	g := sub.group
-	if g.burst == nil {
-		g.burst = s.burst(g.events)
-	}
 	if s.takesAll(sub) {
+		if g.burst == nil {
+			g.burst = s.burst(g.events)
+		}
 		if s.send(sub, g.burst) {
 			s.note.add(g)
 		}
@@ -172,9 +170,7 @@ func (s *shard) deliver(sub *subscription) {
 			s.note.addOne(e)
 		}
 	}
-	if !s.sendMessages(sub) {
-		s.note.forget(began)
-	}
+	s.sendNoted(sub, began)
 }
 
 // takesAll says whether a subscription gets everything that its group gets.
@@ -292,9 +288,7 @@ func (s *shard) flush(sub *subscription) (more bool) {
 	if !more && sub.interval == 0 {
 		sub.waiting = nil
 	}
-	if !s.sendMessages(sub) {
-		s.note.forget(began)
-	}
+	s.sendNoted(sub, began)
 	return more
 }
 
@@ -329,6 +323,13 @@ func (s *shard) sendMessages(sub *subscription) (sent bool) {
 	clear(s.messages)
 	s.messages = s.messages[:0]
 	return sent
+}
+
+// sendNoted is sendMessages for messages that were noted from a run on.
+func (s *shard) sendNoted(sub *subscription, began int) {
+	if !s.sendMessages(sub) {
+		s.note.forget(began)
+	}
 }
 
 func (s *shard) send(sub *subscription, b *engine.Burst) (sent bool) {

@@ -2,7 +2,6 @@ package pubsub
 
 import (
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -10,7 +9,6 @@ import (
 // interest is a pattern that somebody subscribes to, and on which loops.
 // Guarded by Hub.interestMu.
 type interest struct {
-	pattern string
 	count   int // subscriptions
 	shards  []share
 	ready   bool            // the broker has brought what there is
@@ -54,9 +52,9 @@ func (h *Hub) countIn(pattern string, s *shard) (first *interest) {
 	defer h.interestMu.Unlock()
 	i, ok := h.interests.get(pattern)
 	if !ok {
-		i = &interest{pattern: strings.Clone(pattern)}
+		i = new(interest)
 		first = i
-		h.interests.set(i.pattern, i)
+		h.interests.set(pattern, i)
 	}
 	i.count++
 	at := slices.IndexFunc(i.shards, func(x share) bool { return x.shard == s })

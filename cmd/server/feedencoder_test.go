@@ -29,6 +29,7 @@ func TestFeedEncoder(t *testing.T) {
 		`{"type":"snapshot","topic":"a","epoch":9007199254740991,"seq":4,"count":0,"lost":true}`: {Kind: pubsub.SnapshotBegin, Topic: "a", Position: at(4), Lost: true},
 		`{"type":"snapshot-end","topic":"a","epoch":9007199254740991,"seq":4}`:                   {Kind: pubsub.SnapshotEnd, Topic: "a", Position: at(4), Count: 2},
 		`{"type":"recovered","topic":"a","epoch":9007199254740991,"seq":4,"count":7}`:            {Kind: pubsub.Recovered, Topic: "a", Position: at(4), Count: 7},
+
 		`{"type":"live","topic":"a.>"}`: {Kind: pubsub.Live, Pattern: "a.>"},
 		``:                              {Kind: 99, Topic: "a"},
 	} {

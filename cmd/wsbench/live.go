@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"golang.org/x/term"
 
@@ -35,7 +34,7 @@ func (l *live) show(p bench.Progress) {
 		line += fmt.Sprintf(", %d refused", p.Refused)
 	}
 	if p.Sent > 0 {
-		line += fmt.Sprintf("  %d sent, %d back  p50 %v  p99 %v  max %v  errors %d", p.Sent, p.Received, short(p.P50), short(p.P99), short(p.Max), p.Errors)
+		line += fmt.Sprintf("  %d sent, %d back  p50 %v  p99 %v  max %v  errors %d", p.Sent, p.Received, bench.Round(p.P50), bench.Round(p.P99), bench.Round(p.Max), p.Errors)
 	}
 	if l.terminal {
 		fmt.Fprintf(l.to, "\r\x1b[K%s", line)
@@ -49,14 +48,5 @@ func (l *live) show(p bench.Progress) {
 func (l *live) end() {
 	if l.shown {
 		fmt.Fprint(l.to, "\r\x1b[K")
-	}
-}
-
-// short gives a time with three digits or so.
-func short(d time.Duration) time.Duration {
-	for unit := time.Duration(1); ; unit *= 10 {
-		if d < 1000*unit {
-			return d.Round(unit)
-		}
 	}
 }

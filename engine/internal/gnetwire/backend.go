@@ -282,7 +282,7 @@ func whyClosed(fd int32, err error) error {
 }
 
 // loopOf finds the loop of a gnet event loop, and makes it at its first
-// connection: gnet has no list of its loops.
+// connection.
 func (b *Backend) loopOf(g gnet.EventLoop) *loop {
 	b.mu.RLock()
 	l := b.loops[g]
