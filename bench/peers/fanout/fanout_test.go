@@ -40,7 +40,7 @@ func TestEveryServerReachesEverySubscriber(t *testing.T) {
 	const subscribers = 20
 	for _, c := range contendersForTest(t) {
 		t.Run(c.name, func(t *testing.T) {
-			s, err := openStage(c, noCores, subscribers)
+			s, err := openStage(c, noCores, subscribers, true)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,7 +77,7 @@ func (s *stage) hasAll(t *testing.T, want uint64) {
 }
 
 func TestServerThatEndsIsAnError(t *testing.T) {
-	s, err := openStage(contendersForTest(t)[0], noCores, 2)
+	s, err := openStage(contendersForTest(t)[0], noCores, 2, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestServerThatEndsIsAnError(t *testing.T) {
 
 func TestServerThatDoesNotUnderstandIsAnError(t *testing.T) {
 	for _, c := range contendersForTest(t) {
-		s, err := openStage(c, noCores, 1)
+		s, err := openStage(c, noCores, 1, true)
 		if err != nil {
 			t.Fatal(err)
 		}

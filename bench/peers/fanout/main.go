@@ -69,6 +69,7 @@ type plan struct {
 	latencyFor, latencyEnd time.Duration
 	procs                  int
 	serverCPU, clientCPU   int
+	sleeps                 bool
 	json                   string
 }
 
@@ -97,6 +98,7 @@ func parsePlan(args []string) (*plan, error) {
 	f.IntVar(&p.procs, "procs", 4, "GOMAXPROCS of the servers in Go: with more than one for its core, a system call costs less")
 	f.IntVar(&p.serverCPU, "server-cpu", -1, "core of the servers; -1 for the first")
 	f.IntVar(&p.clientCPU, "client-cpu", -1, "core of the subscribers; -1 for the second")
+	f.BoolVar(&p.sleeps, "sleep", false, "let the subscribers sleep when they have read everything: a write then pays for waking their core, which costs a virtual machine more than the write itself")
 	f.StringVar(&p.json, "json", "", "a `file` for all figures")
 	f.SetOutput(io.Discard)
 	err := f.Parse(args)

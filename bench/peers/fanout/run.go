@@ -55,7 +55,7 @@ func (p *plan) throughput(rep *report, contenders []contender, cores cores, subs
 }
 
 func (p *plan) throughputTurn(jobs []*throughputResult, c contender, cores cores, round int) error {
-	s, err := openStage(c, cores, jobs[0].Subscribers)
+	s, err := openStage(c, cores, jobs[0].Subscribers, p.sleeps)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (p *plan) latency(rep *report, contenders []contender, cores cores) error {
 }
 
 func (p *plan) latencyTurn(job *latencyResult, c contender, cores cores) error {
-	s, err := openStage(c, cores, job.Subscribers)
+	s, err := openStage(c, cores, job.Subscribers, true)
 	if err != nil {
 		return err
 	}

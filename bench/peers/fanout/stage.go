@@ -15,13 +15,14 @@ type stage struct {
 	size     uint64 // subscribers
 }
 
-func openStage(c contender, cores cores, subscribers int) (*stage, error) {
+func openStage(c contender, cores cores, subscribers int, sleeps bool) (*stage, error) {
 	server, err := startChild(c, cores.server, subscribers)
 	if err != nil {
 		return nil, err
 	}
 	s := &stage{server: server, size: uint64(subscribers)}
 	if s.audience, err = newAudience(server.addr, subscribers); err == nil {
+		s.audience.sleeps = sleeps
 		_, err = server.expect("ready")
 	}
 	if err != nil {
