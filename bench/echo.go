@@ -1,8 +1,6 @@
 package bench
 
 import (
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -12,30 +10,30 @@ import (
 	"github.com/headrace/headrace/engine"
 )
 
-// loopDriver is what one loop of the client does: it sends what is due on the loop's
-// connections, one after the other, and measures what comes back. Everything but due
-// and hand is loop-only.
-type loopDriver struct {
-	job  *echoJob
-	work *engine.Work
-	rng  *rand.Rand
+// echoLane is what one loop of the client does: it sends what is due on the loop's
+// connections, one after the other, and measures what comes back. What is not atomic is
+// loop-only.
+type echoLane struct {
+	*lane
+	job *echoJob
+	rng *rand.Rand
 
 	conns []*echoConn
 	turn  int           // the connection that is next
 	pacer Pacer         // nil: a message goes when its predecessor has come back
 	next  time.Duration // when the next message is due, since the job began
-	rec   *recorder
 	buf   []byte
 
-	open    atomic.Int32            // len(conns)
-	through atomic.Bool             // open loop: everything that was due before the end is sent
-	due     atomic.Int64            // send everything that is due until then, in nanoseconds since the job began
-	hand    chan (chan<- *recorder) // who wants the recorder
+	open    atomic.Int32 // len(conns)
+	through atomic.Bool  // open loop: everything that was due before the end is sent
+	due     atomic.Int64 // send everything that is due until then, in nanoseconds since the job began
 }
+
+func (d *echoLane) of() *lane { return d.lane }
 
 // echoConn is one connection. Loop-only.
 type echoConn struct {
-	driver *loopDriver
+	lane   *echoLane
 	conn   *engine.Conn
 	number uint32
 	out    outstanding
@@ -50,26 +48,20 @@ type echoJob struct {
 	until   atomic.Int64 // nothing more is sent from here on
 	depth   int          // closed loop: messages on their way on each connection
 
-	mu      sync.Mutex
-	drivers map[*engine.Loop]*loopDriver
-	order   []*loopDriver
+	lanes *lanes[*echoLane]
+}
+
+func newEchoJob(content *content, sizes Sizes, depth int) *echoJob {
+	j := &echoJob{content: content, sizes: sizes, began: time.Now(), depth: depth}
+	j.lanes = newLanes(func(l *engine.Loop, number int) *echoLane {
+		d := &echoLane{job: j, rng: rand.New(rand.NewPCG(uint64(number), 1))}
+		d.lane = newLane(l, d.run)
+		return d
+	})
+	return j
 }
 
 func (j *echoJob) now() time.Duration { return time.Since(j.began) }
-
-// driverOf gives the driver of a loop, made with its first connection.
-func (j *echoJob) driverOf(l *engine.Loop) *loopDriver {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	d := j.drivers[l]
-	if d == nil {
-		d = &loopDriver{job: j, rec: newRecorder(), rng: rand.New(rand.NewPCG(uint64(len(j.order)), 1)), hand: make(chan chan<- *recorder, 4)}
-		d.work = l.NewWork(d.run)
-		j.drivers[l] = d
-		j.order = append(j.order, d)
-	}
-	return d
-}
 
 // connHandler makes an echoConn the handler of one dial.
 type connHandler struct {
@@ -79,8 +71,8 @@ type connHandler struct {
 
 // OnOpen implements engine.Handler.
 func (h connHandler) OnOpen(c *engine.Conn) {
-	d := h.job.driverOf(c.Loop())
-	e := &echoConn{driver: d, conn: c, number: h.number}
+	d := h.job.lanes.on(c.Loop())
+	e := &echoConn{lane: d, conn: c, number: h.number}
 	c.SetUser(e)
 	d.conns = append(d.conns, e)
 	d.open.Add(1)
@@ -97,37 +89,16 @@ func (h connHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
 	if !ok {
 		return
 	}
-	d := e.driver
-	if !errors.Is(info.Err, engine.ErrShutdown) { // that is our own end
-		d.rec.Dropped++
-		d.rec.reasons[ending(info)]++
-	}
+	d := e.lane
+	d.rec.end(info)
 	d.rec.Lost += uint64(e.out.missing())
 	e.out = outstanding{}
 	d.open.Add(-1)
 	d.conns = slices.DeleteFunc(d.conns, func(x *echoConn) bool { return x == e })
 }
 
-// ending says in a few words how a connection ended.
-func ending(info engine.CloseInfo) string {
-	if info.Code == engine.CloseAbnormal && info.Err != nil {
-		return info.Err.Error()
-	}
-	return fmt.Sprintf("closed with %d %s", info.Code, info.Reason)
-}
-
-// run sends what is due, and hands the recorder over to who wants it.
-func (d *loopDriver) run() (more bool) {
-	for {
-		select {
-		case to := <-d.hand:
-			to <- d.rec
-			d.rec = newRecorder()
-			continue
-		default:
-		}
-		break
-	}
+// run sends what is due.
+func (d *echoLane) run() (more bool) {
 	if d.pacer == nil {
 		d.fill()
 		return false
@@ -154,9 +125,9 @@ func (d *loopDriver) run() (more bool) {
 const sendsPerTurn = 256
 
 // fill begins a closed loop: depth messages on every connection.
-func (d *loopDriver) fill() {
+func (d *echoLane) fill() {
 	for _, e := range d.conns {
-		for e.out.waiting() < d.job.depth && e.driver.sends() {
+		for e.out.waiting() < d.job.depth && e.lane.sends() {
 			if !e.send(d.job.now()) {
 				break
 			}
@@ -165,11 +136,11 @@ func (d *loopDriver) fill() {
 }
 
 // sends says whether messages are still sent.
-func (d *loopDriver) sends() bool { return d.job.now() < time.Duration(d.job.until.Load()) }
+func (d *echoLane) sends() bool { return d.job.now() < time.Duration(d.job.until.Load()) }
 
 // send sends one message that was due at a time.
 func (e *echoConn) send(due time.Duration) bool {
-	d := e.driver
+	d := e.lane
 	counts := due >= time.Duration(d.job.from.Load())
 	seq, ok := e.out.add(due)
 	if ok {
@@ -192,7 +163,7 @@ func (e *echoConn) send(due time.Duration) bool {
 
 // receive measures a message that has come back.
 func (e *echoConn) receive(op engine.Op, p []byte) {
-	d, now := e.driver, e.driver.job.now()
+	d, now := e.lane, e.lane.job.now()
 	seq, err := d.job.content.know(op, e.number, p)
 	if err != nil {
 		d.rec.Corrupt++
@@ -220,59 +191,43 @@ func (e *echoConn) receive(op engine.Op, p []byte) {
 	}
 }
 
-// takeRecorders collects what all loops have measured since the last call.
-func (j *echoJob) takeRecorders() *recorder {
-	j.mu.Lock()
-	drivers := slices.Clone(j.order)
-	j.mu.Unlock()
-	answers := make(chan *recorder, len(drivers))
-	asked := 0
-	for _, d := range drivers {
-		select {
-		case d.hand <- answers:
-			asked++
-			d.work.Ask()
-		default: // the loop is far behind; its figures come with the next
-		}
-	}
-	sum := newRecorder()
-	timeout := time.After(loopPatience)
-	for range asked {
-		select {
-		case r := <-answers:
-			sum.add(r)
-		case <-timeout:
-			return sum
-		}
-	}
-	return sum
-}
-
-const loopPatience = 5 * time.Second
-
-// drive keeps the loops sending until stop is closed: with open it wakes them whenever
+// drive keeps the loops sending until it is stopped: with open it wakes them whenever
 // messages may be due, else once.
-func (j *echoJob) drive(open bool, stop <-chan struct{}) {
-	t := time.NewTicker(wakeEvery)
-	defer t.Stop()
-	for {
-		now := j.now()
-		for _, d := range j.order {
-			d.due.Store(int64(now))
-			d.work.Ask()
+func (j *echoJob) drive(open bool) *driving {
+	d := &driving{end: make(chan struct{})}
+	d.run.Go(func() {
+		t := time.NewTicker(wakeEvery)
+		defer t.Stop()
+		for {
+			now := j.now()
+			for _, l := range j.lanes.all() {
+				l.due.Store(int64(now))
+				l.work.Ask()
+			}
+			if !open {
+				return
+			}
+			select {
+			case <-t.C:
+			case <-d.end:
+				return
+			}
 		}
-		if !open {
-			<-stop
-			return
-		}
-		select {
-		case <-t.C:
-		case <-stop:
-			return
-		}
-	}
+	})
+	return d
 }
 
 // wakeEvery is the grain of sending: what it costs in lateness is part of the lag that
 // is measured and told.
 const wakeEvery = 250 * time.Microsecond
+
+// driving is a goroutine that goes on until it is stopped.
+type driving struct {
+	end chan struct{}
+	run sync.WaitGroup
+}
+
+func (d *driving) stop() {
+	close(d.end)
+	d.run.Wait()
+}

@@ -11,6 +11,7 @@ import (
 // Echo is a plan: messages over connections, each of which the server sends back.
 type Echo struct {
 	Target
+	Opening
 	Conns int
 	Text  bool // messages are text; binary otherwise
 	Sizes Sizes
@@ -29,15 +30,10 @@ type Echo struct {
 	Duration time.Duration
 	Grace    time.Duration // how long after that messages may still come back; zero means 2 s
 
-	// ConnectRate is how many connections are opened in a second; zero means as fast as
-	// the server takes them, ConnectAtOnce at a time (zero: 64).
-	ConnectRate   float64
-	ConnectAtOnce int
-
 	Loops int // event loops of the client; zero: one less than processors
 }
 
-// Check says what is wrong with the plan.
+// Check implements Job.
 func (p Echo) Check() error {
 	_, err := p.withDefaults()
 	return err
@@ -48,13 +44,13 @@ func (p *Echo) withDefaults() (Echo, error) {
 	if e.Grace == 0 {
 		e.Grace = 2 * time.Second
 	}
-	if e.ConnectAtOnce == 0 {
-		e.ConnectAtOnce = 64
-	}
 	if e.Rate == 0 && e.InFlight == 0 {
 		e.InFlight = 1
 	}
 	if err := e.Target.check(); err != nil {
+		return e, err
+	}
+	if err := e.Opening.check(); err != nil {
 		return e, err
 	}
 	least := (&content{op: e.op()}).least()
@@ -65,7 +61,7 @@ func (p *Echo) withDefaults() (Echo, error) {
 		return e, fmt.Errorf("size %v: at most %d bytes", e.Sizes, maxMessage)
 	case e.Conns < 1:
 		return e, errors.New("there must be a connection at least")
-	case e.Rate < 0 || e.Rate > maxRate || e.ConnectRate < 0:
+	case e.Rate < 0 || e.Rate > maxRate:
 		return e, fmt.Errorf("a rate is 0 to %d messages a second", int(maxRate))
 	case e.Rate > 0 && e.InFlight > 0:
 		return e, errors.New("either a rate (open loop) or a number in flight (closed loop)")

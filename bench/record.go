@@ -1,9 +1,13 @@
 package bench
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/headrace/headrace/engine"
 )
 
 // Range and precision of all histograms: a microsecond to a minute, three digits.
@@ -72,4 +76,20 @@ func (r *recorder) add(more *recorder) {
 	for why, n := range more.reasons {
 		r.reasons[why] += n
 	}
+}
+
+// end counts the end of a connection, unless it is our own.
+func (r *recorder) end(info engine.CloseInfo) {
+	if !errors.Is(info.Err, engine.ErrShutdown) {
+		r.Dropped++
+		r.reasons[ending(info)]++
+	}
+}
+
+// ending says in a few words how a connection ended.
+func ending(info engine.CloseInfo) string {
+	if info.Code == engine.CloseAbnormal && info.Err != nil {
+		return info.Err.Error()
+	}
+	return fmt.Sprintf("closed with %d %s", info.Code, info.Reason)
 }

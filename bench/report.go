@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // WriteText writes the report for people. What is doubtful stands at the top.
@@ -28,6 +29,10 @@ func (r *Result) WriteText(w io.Writer) error {
 	t.times("send lag", r.Lag)
 	t.times("handshake", r.Handshake)
 	t.line("client      %.2f processors of %d, %d loops", r.Client.Cores, r.Client.Allowed, r.Client.Loops)
+	if u := r.Server; u != nil {
+		t.line("server      %.2f processors, %.2f us a message, %.1f MB, %.0f B for each connection (process %d)",
+			u.Cores, u.MicrosPerMessage, float64(u.Memory)/1e6, u.MemoryPerConn, u.PID)
+	}
 	t.line("")
 	if c.Errors() == 0 && len(r.Refused) == 0 {
 		t.line("errors      none: every byte of every message came back once, in order")
@@ -37,6 +42,9 @@ func (r *Result) WriteText(w io.Writer) error {
 	}
 	t.reasons("refused", r.Refused)
 	t.reasons("ended", r.Ended)
+	for i := range r.Tables {
+		t.table(&r.Tables[i])
+	}
 	return t.err
 }
 
@@ -49,6 +57,31 @@ type textReport struct {
 func (t *textReport) line(format string, a ...any) {
 	if t.err == nil {
 		_, t.err = fmt.Fprintf(t.w, format+"\n", a...)
+	}
+}
+
+// table writes a table, its columns as wide as they need be: the first to the left, the
+// others to the right.
+func (t *textReport) table(of *Table) {
+	width := make([]int, len(of.Columns))
+	all := append([][]string{of.Columns}, of.Rows...)
+	for _, row := range all {
+		for i, cell := range row {
+			width[i] = max(width[i], utf8.RuneCountInString(cell))
+		}
+	}
+	t.line("\n%s", of.Title)
+	for _, row := range all {
+		var b strings.Builder
+		for i, cell := range row {
+			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
+			if i == 0 {
+				b.WriteString("  " + cell + pad)
+			} else {
+				b.WriteString("  " + pad + cell)
+			}
+		}
+		t.line("%s", strings.TrimRight(b.String(), " "))
 	}
 }
 

@@ -30,13 +30,43 @@ type Result struct {
 	Ended     map[string]uint64 `json:"ended,omitempty"` // why connections have ended
 	Series    []Point           `json:"series"`
 
-	Client Client   `json:"client"`
-	Doubts []string `json:"doubts,omitempty"` // why the figures may not be the server's
+	Client  Client   `json:"client"`
+	Server  *Usage   `json:"server,omitempty"` // if its process was looked at
+	Machine Machine  `json:"machine"`
+	Tables  []Table  `json:"tables,omitempty"` // what the job has besides, for the reports
+	Plots   []Plot   `json:"plots,omitempty"`
+	Doubts  []string `json:"doubts,omitempty"` // why the figures may not be the server's
 }
 
-// Point is one second of a run.
+const resultVersion = 1
+
+// Table is figures that only this job has, as they are shown.
+type Table struct {
+	Title   string     `json:"title"`
+	Columns []string   `json:"columns"`
+	Rows    [][]string `json:"rows"`
+}
+
+// Plot is a curve that only this job has.
+type Plot struct {
+	Title string `json:"title"`
+	X     string `json:"x"` // what stands on the axis, with its unit
+	Y     string `json:"y"`
+	LogY  bool   `json:"logY,omitempty"`
+	Lines []Line `json:"lines"`
+}
+
+// Line is one line of a Plot: points from left to right.
+type Line struct {
+	Name string    `json:"name"`
+	X    []float64 `json:"x"`
+	Y    []float64 `json:"y"`
+}
+
+// Point is one second of a run, or what is left of one.
 type Point struct {
-	At       float64 `json:"at"` // seconds since the first that counts
+	At       float64 `json:"at"`      // its end, in seconds since the first that counts
+	Seconds  float64 `json:"seconds"` // how long it was
 	Sent     uint64  `json:"sent"`
 	Received uint64  `json:"received"`
 	P50      float64 `json:"p50"` // milliseconds
@@ -51,6 +81,7 @@ type Client struct {
 	Cores   float64 `json:"cores"`   // processors in use, on average
 	Loops   int     `json:"loops"`   // event loops
 	Allowed int     `json:"allowed"` // processors that there are
+	Memory  uint64  `json:"memory"`  // resident bytes at the end
 }
 
 // Histogram is an HdrHistogram of nanoseconds that goes to JSON in the compressed

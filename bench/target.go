@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/headrace/headrace/engine"
@@ -16,7 +14,7 @@ import (
 
 // Target is where connections go, and how they are made.
 type Target struct {
-	// URL is ws://… or wss://…. {i} in it is the connection's number, from 0 on.
+	// URL is ws://… or wss://…. It is a Template: {i} in it is the connection's number.
 	URL string
 
 	Header       http.Header // added to the opening handshake, such as Origin
@@ -28,12 +26,19 @@ type Target struct {
 	// one address of a server.
 	LocalAddrs []net.IP
 
+	// PID is the server's process, if it runs on this machine and is to be looked at;
+	// 0: it is not.
+	PID int
+
 	// DialTimeout bounds one opening handshake. Zero means 10 s.
 	DialTimeout time.Duration
 }
 
 // check says what is wrong with the target.
 func (t *Target) check() error {
+	if _, err := ParseTemplate(t.URL); err != nil {
+		return err
+	}
 	u, err := url.Parse(t.at(0))
 	if err != nil {
 		return err
@@ -48,7 +53,13 @@ func (t *Target) check() error {
 }
 
 // at gives the URL of a connection.
-func (t *Target) at(i int) string { return strings.ReplaceAll(t.URL, "{i}", strconv.Itoa(i)) }
+func (t *Target) at(i int) string {
+	url, err := ParseTemplate(t.URL)
+	if err != nil {
+		return "" // check has said so
+	}
+	return string(url.AppendTo(nil, i, 0, nil))
+}
 
 // options are those of the engine for connection i.
 func (t *Target) options(i int, h engine.Handler) engine.DialOptions {

@@ -10,16 +10,15 @@ import (
 // echoCmd is wsbench echo.
 type echoCmd struct {
 	target
-	Conns       int           `default:"100" help:"Connections."`
-	Size        string        `default:"20" help:"Bytes of a message: 20, 4KiB, or 100-4000."`
-	Text        bool          `help:"Send text; binary otherwise."`
-	Rate        float64       `group:"load" help:"Messages a second over all connections, whatever comes back (open loop)."`
-	Poisson     bool          `group:"load" help:"With --rate: as independent users send, not evenly."`
-	Inflight    int           `group:"load" help:"Messages on their way on each connection (closed loop; without --rate 1)."`
-	Warmup      time.Duration `default:"1s" help:"Sent before, and not counted."`
-	Duration    time.Duration `default:"10s" help:"How long to measure."`
-	ConnectRate float64       `help:"Connections opened in a second; without it as fast as the server takes them."`
-	Loops       int           `help:"Event loops of the client; without it one less than processors."`
+	Conns    int           `default:"100" help:"Connections."`
+	Size     string        `default:"20" help:"Bytes of a message: 20, 4KiB, or 100-4000."`
+	Text     bool          `help:"Send text; binary otherwise."`
+	Rate     float64       `group:"load" help:"Messages a second over all connections, whatever comes back (open loop)."`
+	Poisson  bool          `group:"load" help:"With --rate: as independent users send, not evenly."`
+	Inflight int           `group:"load" help:"Messages on their way on each connection (closed loop; without --rate 1)."`
+	Warmup   time.Duration `default:"1s" help:"Sent before, and not counted."`
+	Duration time.Duration `default:"10s" help:"How long to measure."`
+	opening
 	output
 }
 
@@ -33,23 +32,9 @@ func (c *echoCmd) Run(ctx context.Context, to *console) error {
 	if err != nil {
 		return &usageError{err}
 	}
-	limits, err := c.output.thresholds()
-	if err != nil {
-		return &usageError{err}
-	}
-	plan := bench.Echo{
-		Target: at, Conns: c.Conns, Sizes: sizes, Text: c.Text,
+	return c.output.carryOut(ctx, bench.Echo{
+		Target: at, Opening: c.opening.bench(), Conns: c.Conns, Sizes: sizes, Text: c.Text,
 		Rate: c.Rate, Poisson: c.Poisson, InFlight: c.Inflight,
-		Warmup: c.Warmup, Duration: c.Duration, ConnectRate: c.ConnectRate, Loops: c.Loops,
-	}
-	if err := plan.Check(); err != nil {
-		return &usageError{err}
-	}
-	live := newLive(to.err)
-	result, err := plan.Run(ctx, live.show)
-	live.end()
-	if err != nil {
-		return err
-	}
-	return c.output.write(result, limits, to.out)
+		Warmup: c.Warmup, Duration: c.Duration, Loops: c.Loops,
+	}, to)
 }

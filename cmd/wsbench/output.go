@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,6 +18,24 @@ type output struct {
 	Hgrm   string   `group:"report" help:"Write the latencies to this file, as a percentile log of HdrHistogram." type:"path"`
 	FailIf []string `group:"report" help:"End with exit code 3 if this holds: p99>10ms, max>1s, errors>0, rate<5000; may be repeated." sep:"none"`
 	Strict bool     `group:"report" help:"End with exit code 3 if the client was the slow one, or the rate was not reached."`
+}
+
+// carryOut runs a job, shows how it gets on, and reports.
+func (o *output) carryOut(ctx context.Context, job bench.Job, to *console) error {
+	limits, err := o.thresholds()
+	if err != nil {
+		return &usageError{err}
+	}
+	if err := job.Check(); err != nil {
+		return &usageError{err}
+	}
+	live := newLive(to.err)
+	result, err := job.Run(ctx, live.show)
+	live.end()
+	if err != nil {
+		return err
+	}
+	return o.write(result, limits, to.out)
 }
 
 func (o *output) thresholds() (all []bench.Threshold, err error) {

@@ -24,12 +24,13 @@ type target struct {
 	Cert        string   `group:"connection" help:"The client's certificate (PEM)." type:"existingfile"`
 	Key         string   `group:"connection" help:"Its key (PEM)." type:"existingfile"`
 	ServerName  string   `group:"connection" help:"The name that the certificate must have (SNI)."`
+	PID         int      `group:"connection" name:"pid" help:"The server's process, if it runs here: its CPU and memory are reported."`
 	LocalAddr   []string `group:"connection" help:"Connect from this address, or in turn from several; may be repeated."`
 }
 
 // bench gives the target in the words of the library.
 func (t *target) bench() (bench.Target, error) {
-	b := bench.Target{URL: t.URL, Header: http.Header{}, Subprotocols: t.Subprotocol, Compress: t.Compress}
+	b := bench.Target{URL: t.URL, Header: http.Header{}, Subprotocols: t.Subprotocol, Compress: t.Compress, PID: t.PID}
 	for _, h := range t.Header {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok || strings.TrimSpace(name) == "" {
@@ -74,3 +75,11 @@ func (t *target) tls() (*tls.Config, error) {
 	}
 	return c, nil
 }
+
+// opening is how connections are opened.
+type opening struct {
+	ConnectRate float64 `group:"connection" help:"Connections opened in a second; without it as fast as the server takes them."`
+	Loops       int     `group:"connection" help:"Event loops of the client; without it one less than processors."`
+}
+
+func (o *opening) bench() bench.Opening { return bench.Opening{Rate: o.ConnectRate} }

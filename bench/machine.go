@@ -1,0 +1,47 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Machine is where the load came from.
+type Machine struct {
+	Processor  string `json:"processor"`
+	Processors int    `json:"processors"` // that this process may use
+	Kernel     string `json:"kernel"`
+	Memory     uint64 `json:"memory"` // bytes
+	Go         string `json:"go"`
+	Version    string `json:"version"` // of this program
+}
+
+// thisMachine looks around.
+func thisMachine() Machine {
+	m := Machine{Processors: runtime.NumCPU(), Go: runtime.Version(), Processor: runtime.GOARCH, Version: "unknown"}
+	var name unix.Utsname
+	if unix.Uname(&name) == nil {
+		m.Kernel = unix.ByteSliceToString(name.Sysname[:]) + " " + unix.ByteSliceToString(name.Release[:])
+	}
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		m.Memory = uint64(info.Totalram) * uint64(info.Unit)
+	}
+	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for lines := bufio.NewScanner(bytes.NewReader(b)); lines.Scan(); {
+			if key, value, ok := strings.Cut(lines.Text(), ":"); ok && strings.TrimSpace(key) == "model name" {
+				m.Processor = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	if build, ok := debug.ReadBuildInfo(); ok && build.Main.Version != "" {
+		m.Version = build.Main.Version
+	}
+	return m
+}

@@ -1,0 +1,169 @@
+package bench
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/headrace/headrace/engine"
+)
+
+// Job is a plan that can be carried out: Echo and its like.
+type Job interface {
+	// Check says what is wrong with the plan.
+	Check() error
+	// Run carries it out. tell, if not nil, is called about once a second. When ctx
+	// ends, the run ends early, with what was measured.
+	Run(ctx context.Context, tell func(Progress)) (*Result, error)
+}
+
+// Progress is what a run tells about once a second.
+type Progress struct {
+	Phase    string // connecting, warming up, measuring, waiting for what is on its way
+	Done     float64
+	Conns    int
+	Refused  int
+	Asked    float64 // messages a second; 0: as many as the server answers
+	Rate     float64 // messages that came back, of the last second
+	Sent     uint64
+	Received uint64
+	P50, P99 time.Duration // of the last second
+	Max      time.Duration
+	Errors   uint64
+}
+
+// session is a run under way: what all jobs share. Times are since it began.
+type session struct {
+	*fleet
+	tell   func(Progress)
+	began  time.Time
+	result *Result
+	total  *recorder
+	asked  float64
+
+	// What was used until the part that counts began.
+	client  processWatch
+	server  processWatch
+	looksAt bool // Target.PID is set
+	empty   uint64
+}
+
+// newSession begins a run with so many connections at most. close must be called.
+func newSession(t *Target, loops, conns int, result *Result, tell func(Progress)) (*session, error) {
+	if tell == nil {
+		tell = func(Progress) {}
+	}
+	s := &session{tell: tell, began: time.Now(), result: result, total: newRecorder(), looksAt: t.PID != 0}
+	if s.looksAt {
+		p, err := FindProcess(t.PID)
+		if err != nil {
+			return nil, err
+		}
+		s.server.process = p
+		s.empty, _ = p.Resident()
+	}
+	var err error
+	if s.fleet, err = newFleet(t, loops, conns); err != nil {
+		return nil, err
+	}
+	result.Version, result.URL, result.Started, result.Machine = resultVersion, t.URL, time.Now(), thisMachine()
+	return s, nil
+}
+
+func (s *session) close() { _ = s.fleet.client.Close() }
+
+func (s *session) now() time.Duration { return time.Since(s.began) }
+
+// connect opens n connections, and tells about it.
+func (s *session) connect(ctx context.Context, n int, how Opening, handler func(i int) engine.Handler) error {
+	return s.open(ctx, n, how, handler, func(tried int) {
+		opened, failed := s.attempts()
+		s.tell(Progress{Phase: "connecting", Done: float64(tried) / float64(n), Conns: opened, Refused: failed})
+	})
+}
+
+// startUsage begins to look at what client and server use.
+func (s *session) startUsage() {
+	s.client = Process{os.Getpid()}.watch()
+	s.server = s.server.process.watch()
+}
+
+// watch collects what the loops have measured, a second at a time, from now until the
+// end. What is due from the time from on counts.
+func (s *session) watch(ctx context.Context, from, until time.Duration, take func() *recorder) {
+	s.startUsage()
+	counting := false
+	for at := s.now(); at < until && ctx.Err() == nil; at = s.now() {
+		if !counting && at >= from {
+			counting = true
+			s.startUsage()
+		}
+		end := min(at+time.Second, until)
+		if !counting {
+			end = min(end, from)
+		}
+		sleepUntil(ctx, s.began.Add(end))
+		s.note(counting, at, from, until, take())
+	}
+}
+
+// note takes in what was measured since the time since.
+func (s *session) note(counting bool, since, from, until time.Duration, rec *recorder) {
+	now := s.now()
+	_, failed := s.attempts()
+	latency := Histogram{rec.latency}
+	progress := Progress{
+		Phase: "warming up", Done: float64(now) / float64(until), Conns: s.fleet.client.Connections(), Refused: failed,
+		Asked: s.asked, Rate: float64(rec.Received) / max((now-since).Seconds(), 1e-3),
+		P50: latency.At(50), P99: latency.At(99), Max: latency.At(100),
+	}
+	s.total.add(rec)
+	if counting {
+		progress.Phase = "measuring"
+		progress.Done = float64(now-from) / float64(until-from)
+		s.result.Series = append(s.result.Series, Point{
+			At: (now - from).Seconds(), Seconds: (now - since).Seconds(), Sent: rec.Sent, Received: rec.Received,
+			Conns: progress.Conns, Errors: rec.Errors(), P50: inMS(progress.P50), P99: inMS(progress.P99), Max: inMS(progress.Max),
+		})
+	}
+	progress.Sent, progress.Received, progress.Errors = s.total.Sent, s.total.Received, s.total.Errors()
+	s.tell(progress)
+}
+
+func inMS(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// noteUsage takes what client and server have used since startUsage into the result. It
+// is called when what counts is over, while the connections are still there.
+func (s *session) noteUsage(loops int) {
+	_, cores := s.client.since()
+	s.result.Client = Client{Cores: cores, Loops: loops, Allowed: runtime.NumCPU()}
+	s.result.Client.Memory, _ = s.client.process.Resident()
+	if !s.looksAt {
+		return
+	}
+	p := s.server.process
+	u := &Usage{PID: p.pid, MemoryBefore: s.empty}
+	used, cores := s.server.since()
+	u.Cores = cores
+	u.cpu = used
+	u.Memory, _ = p.Resident()
+	if conns := s.fleet.client.Connections(); conns > 0 && u.Memory > u.MemoryBefore {
+		u.MemoryPerConn = float64(u.Memory-u.MemoryBefore) / float64(conns)
+	}
+	s.result.Server = u
+}
+
+// finish makes the result of a part that counts.
+func (s *session) finish(counted time.Duration) *Result {
+	res := s.result
+	res.Seconds = counted.Seconds()
+	res.Counts, res.Ended = s.total.Counts, s.total.reasons
+	res.Latency, res.Lag = Histogram{s.total.latency}, Histogram{s.total.lag}
+	s.fleet.note(res)
+	if u := res.Server; u != nil && res.Counts.Received > 0 {
+		u.MicrosPerMessage = float64(u.cpu) / float64(time.Microsecond) / float64(res.Counts.Received)
+	}
+	res.doubt()
+	return res
+}
