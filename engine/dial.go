@@ -318,7 +318,7 @@ func (d *Dialer) judge(answer *http.Response, key string) (g *granted, what stri
 		return nil, "it refuses"
 	case !answer.ProtoAtLeast(1, 1): // it cannot mean what it says (RFC 9110 §15.2)
 		return nil, "it speaks HTTP/1.0"
-	case !strings.EqualFold(h.Get("Upgrade"), "websocket"):
+	case !equalFold([]byte(h.Get("Upgrade")), "websocket"):
 		return nil, "Upgrade is not websocket"
 	case !hasTokenIn(h.Values("Connection"), "upgrade"):
 		return nil, "Connection does not have Upgrade"

@@ -62,6 +62,7 @@ func TestDialChecksTheAnswer(t *testing.T) {
 		}, nil, ""},
 		"status-200":        {func(l []string) []string { l[0] = "HTTP/1.1 200 OK"; return l }, nil, "it refuses"},
 		"no-upgrade":        {func(l []string) []string { l[1] = "X: y"; return l }, nil, "Upgrade is not websocket"},
+		"unicode-upgrade":   {func(l []string) []string { l[1] = "Upgrade: webſocKet"; return l }, nil, "Upgrade is not websocket"},
 		"no-connection":     {func(l []string) []string { l[2] = "Connection: close"; return l }, nil, "Connection does not have Upgrade"},
 		"wrong-accept":      {func(l []string) []string { l[3] += "x"; return l }, nil, "does not belong to the key"},
 		"foreign-protocol":  {func(l []string) []string { return append(l, "Sec-WebSocket-Protocol: z") }, nil, "subprotocol that was not offered"},
