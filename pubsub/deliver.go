@@ -14,6 +14,7 @@ type batch struct {
 	groups []*group
 	at     int    // the group whose turn it is
 	event  *event // that add is for
+	size   int    // bytes of the events' messages
 	oldest time.Duration
 }
 
@@ -37,12 +38,12 @@ func (s *shard) beginBatch() bool {
 	b := &s.batch
 	b.number++
 	b.oldest = s.incoming[s.incomingAt].at
-	size := 0
-	for len(b.events) < batchEvents && size < batchBytes && s.incomingAt < len(s.incoming) {
+	b.size = 0
+	for len(b.events) < batchEvents && b.size < batchBytes && s.incomingAt < len(s.incoming) {
 		e := s.incoming[s.incomingAt]
 		s.incoming[s.incomingAt] = nil
 		s.incomingAt++
-		size += e.message.Size()
+		b.size += e.message.Size()
 		b.events = append(b.events, e)
 		b.event = e
 		s.patterns.match(e.topic.name, s.visit)
@@ -133,8 +134,7 @@ func (s *shard) deliverOnce(o *subscriber) (cost int) {
 				continue
 			}
 			if s.wants(sub, e) {
-				s.messages = append(s.messages, e.message)
-				s.note.addOne(e)
+				s.gather(e)
 			}
 			break
 		}
@@ -166,8 +166,7 @@ func (s *shard) deliver(sub *subscription) {
 	began := len(s.note.runs)
 	for _, e := range g.events {
 		if s.wants(sub, e) {
-			s.messages = append(s.messages, e.message)
-			s.note.addOne(e)
+			s.gather(e)
 		}
 	}
 	s.sendNoted(sub, began)
@@ -180,12 +179,33 @@ func (s *shard) takesAll(sub *subscription) bool {
 	}
 	switch sub.options.Mode {
 	case Latest:
-		return !sub.owner.conn.Stalled()
+		return s.fits(sub, s.batch.size)
 	case Deadline:
-		return !sub.owner.conn.Stalled() && s.now-s.batch.oldest <= sub.options.MaxAge
+		return s.fits(sub, s.batch.size) && s.now-s.batch.oldest <= sub.options.MaxAge
 	default:
 		return true
 	}
+}
+
+// fits says whether so many bytes can be sent to a subscription at once, behind what was
+// gathered for it: its socket takes more, and its connection's queue has room for them.
+func (s *shard) fits(sub *subscription, n int) bool {
+	c := sub.owner.conn
+	return !c.Stalled() && c.Buffered()+s.gathered+n <= c.QueueLimit()
+}
+
+// fitsAlone is fits for one message. What finds nothing before it is the connection's own
+// affair, however large.
+func (s *shard) fitsAlone(sub *subscription, e *event) bool {
+	c := sub.owner.conn
+	return s.fits(sub, e.message.Size()) || !c.Stalled() && c.Buffered()+s.gathered == 0
+}
+
+// gather adds an event to what a subscription gets now.
+func (s *shard) gather(e *event) {
+	s.messages = append(s.messages, e.message)
+	s.gathered += e.message.Size()
+	s.note.addOne(e)
 }
 
 // wants says whether a subscription gets a message now. One that it gets later it
@@ -198,7 +218,7 @@ func (s *shard) wants(sub *subscription, e *event) bool {
 	if sub.options.Mode == Queue {
 		return true
 	}
-	if sub.waiting != nil || sub.interval != 0 || sub.owner.conn.Stalled() {
+	if sub.waiting != nil || sub.interval != 0 || !s.fitsAlone(sub, e) {
 		s.keep(sub, e)
 		return false
 	}
@@ -321,7 +341,7 @@ func (s *shard) sendMessages(sub *subscription) (sent bool) {
 		b.Release()
 	}
 	clear(s.messages)
-	s.messages = s.messages[:0]
+	s.messages, s.gathered = s.messages[:0], 0
 	return sent
 }
 

@@ -395,3 +395,49 @@ func TestPublishAllLeavesInOneWrite(t *testing.T) {
 		t.Errorf("with a bad topic %d bytes came", n)
 	}
 }
+
+// A Latest subscriber loses nothing to its connection's policy, however small the queue
+// is beside what a batch brings and what has waited: what has no room waits.
+func TestLatestStaysWithinTheQueue(t *testing.T) {
+	const keys, rounds, queue = 60, 30, 16 << 10
+	for _, options := range []Options{{Mode: Latest, NoSnapshot: true}, {Mode: Deadline, MaxAge: time.Hour, NoSnapshot: true}} {
+		s := newStage(t, Config{MaxPending: 10_000}, engine.Endpoint{MaxQueue: queue, WhenFull: engine.DropNewest, MaxUnsent: 4096}, 1)
+		slow := s.join()
+		s.subscribe(slow, "a", options)
+		slow.waitLive("a")
+		filler := strings.Repeat("p", 1000)
+		for round := range rounds {
+			if round%3 == 0 {
+				slow.dialed.PauseRead()
+			}
+			var batch []Publication
+			for key := range keys {
+				batch = append(batch, Publication{Topic: "a", Key: fmt.Sprint(key), Payload: fmt.Appendf(nil, "%d %s", round, filler)})
+			}
+			if _, err := s.hub.PublishAll(batch); err != nil {
+				t.Fatal(err)
+			}
+			if round%3 == 2 {
+				slow.dialed.ResumeRead()
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+		newest := fmt.Sprint(rounds-1, " ") // how it begins
+		slow.wait("the newest of every key", func(all []heard) bool {
+			have := map[string]bool{}
+			for _, h := range all {
+				have[h.key] = have[h.key] || strings.HasPrefix(h.payload, newest)
+			}
+			n := 0
+			for _, has := range have {
+				if has {
+					n++
+				}
+			}
+			return n == keys
+		})
+		if full, dropped := s.hub.Stats().DroppedFull, slow.conn.Dropped(); full != 0 || dropped != 0 {
+			t.Errorf("%+v: the hub has dropped %d, the connection %d", options, full, dropped)
+		}
+	}
+}

@@ -56,6 +56,7 @@ type shard struct {
 	timed      dueHeap         // those with messages that come too soon
 	timer      *time.Timer
 	messages   []*engine.Message // scratch
+	gathered   int               // bytes in messages, where they are for one subscription
 	visit      func(*group)      // batch.add, made once
 	now        time.Duration
 	note       latencyNote
