@@ -7,6 +7,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headrace/headrace/bench/peers/process"
 )
 
 const (
@@ -48,7 +50,7 @@ func ask(to unix.Sockaddr) (fd int, err error) {
 	if err != nil {
 		return -1, err
 	}
-	within := unix.NsecToTimeval(int64(patience))
+	within := unix.NsecToTimeval(int64(process.Patience))
 	err = errors.Join(
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &within),
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &within),

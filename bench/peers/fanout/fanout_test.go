@@ -8,6 +8,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/headrace/headrace/bench/peers/process"
 )
 
 // TestMain lets the servers be this program too.
@@ -40,7 +44,7 @@ func TestEveryServerReachesEverySubscriber(t *testing.T) {
 	const subscribers = 20
 	for _, c := range contendersForTest(t) {
 		t.Run(c.name, func(t *testing.T) {
-			s, err := openStage(c, noCores, subscribers, true)
+			s, err := openStage(c, process.NoCores, subscribers, true)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,7 +55,7 @@ func TestEveryServerReachesEverySubscriber(t *testing.T) {
 				}
 			}
 			s.hasAll(t, 18)
-			l, err := s.watch(1000, 50*time.Millisecond, patience)
+			l, err := s.watch(1000, 50*time.Millisecond, process.Patience)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,33 +81,33 @@ func (s *stage) hasAll(t *testing.T, want uint64) {
 }
 
 func TestServerThatEndsIsAnError(t *testing.T) {
-	s, err := openStage(contendersForTest(t)[0], noCores, 2, true)
+	s, err := openStage(contendersForTest(t)[0], process.NoCores, 2, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.close()
-	if err := s.server.cmd.Process.Kill(); err != nil {
+	if err := unix.Kill(s.server.PID(), unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	begin := time.Now()
 	if err := s.publish(1); err == nil {
 		t.Error("a server that is dead has published")
 	}
-	if took := time.Since(begin); took >= patience {
+	if took := time.Since(begin); took >= process.Patience {
 		t.Errorf("it took %v to see", took)
 	}
 }
 
 func TestServerThatDoesNotUnderstandIsAnError(t *testing.T) {
 	for _, c := range contendersForTest(t) {
-		s, err := openStage(c, noCores, 1, true)
+		s, err := openStage(c, process.NoCores, 1, true)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.server.order("publsh 1"); err != nil {
+		if err := s.server.Order("publsh 1"); err != nil {
 			t.Error(err)
 		}
-		if err := s.server.done(); err == nil || !strings.Contains(err.Error(), "publsh") {
+		if err := s.done(); err == nil || !strings.Contains(err.Error(), "publsh") {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		s.close()
@@ -119,11 +123,11 @@ func TestReportHasEveryServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rep := newReport(found, noCores, p.procs)
-	if err := p.throughput(rep, found, noCores, 3); err != nil {
+	rep := newReport(found, process.NoCores, p.procs)
+	if err := p.throughput(rep, found, process.NoCores, 3); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.latency(rep, found, noCores); err != nil {
+	if err := p.latency(rep, found, process.NoCores); err != nil {
 		t.Fatal(err)
 	}
 	var text strings.Builder

@@ -36,7 +36,7 @@ func (s *stage) watch(rate int, d, late time.Duration) (l latency, err error) {
 		return l, err
 	}
 	begin := clock.Now()
-	if err := s.server.order("pace %d %d", rate, n); err != nil {
+	if err := s.server.Order("pace %d %d", rate, n); err != nil {
 		return l, err
 	}
 	all, err := s.audience.receive(s.audience.messages+uint64(n)*s.size, begin+int64(d+late))
@@ -46,7 +46,7 @@ func (s *stage) watch(rate int, d, late time.Duration) (l latency, err error) {
 	end := clock.Now()
 	after, err := clock.CPU(os.Getpid())
 	if all {
-		err = errors.Join(err, s.server.done())
+		err = errors.Join(err, s.done())
 	}
 	l = r.result(end)
 	l.ClientCPU = float64(after-before) / float64(end-begin)

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/headrace/headrace/bench/peers/process"
 	"github.com/headrace/headrace/bench/peers/servers"
 )
 
@@ -125,7 +126,7 @@ func (p *plan) check() error {
 		}
 	}
 	for _, n := range append([]int{p.latencySubscribers}, p.subscribers...) {
-		if err := checkDescriptors(n); err != nil {
+		if err := process.CheckDescriptors(n); err != nil {
 			return err
 		}
 	}

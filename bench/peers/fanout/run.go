@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+
+	"github.com/headrace/headrace/bench/peers/process"
 )
 
 // run does all that is planned. The report is not nil once something was measured.
@@ -12,13 +14,13 @@ func (p *plan) run() (*report, error) {
 		return nil, err
 	}
 	defer clean()
-	cores, err := pickCores(p.serverCPU, p.clientCPU)
+	cores, err := process.PickCores(p.serverCPU, p.clientCPU)
 	if err != nil {
 		return nil, err
 	}
-	if cores == noCores {
+	if cores == process.NoCores {
 		progress("this process may use one core only: server and subscribers share it, and the figures are of little use")
-	} else if err := pinAll(cores.client); err != nil {
+	} else if err := process.PinAll(cores.Client); err != nil {
 		return nil, err
 	}
 	rep := newReport(contenders, cores, p.procs)
@@ -38,7 +40,7 @@ func (p *plan) run() (*report, error) {
 
 // throughput goes round over the servers. Each turn has processes and connections of
 // its own, so that a round does not depend on what an earlier one has left behind.
-func (p *plan) throughput(rep *report, contenders []contender, cores cores, subscribers int) error {
+func (p *plan) throughput(rep *report, contenders []contender, cores process.Cores, subscribers int) error {
 	jobs := make([]*throughputResult, len(p.bursts))
 	for i, burst := range p.bursts {
 		jobs[i] = &throughputResult{Subscribers: subscribers, Burst: burst}
@@ -54,7 +56,7 @@ func (p *plan) throughput(rep *report, contenders []contender, cores cores, subs
 	return nil
 }
 
-func (p *plan) throughputTurn(jobs []*throughputResult, c contender, cores cores, round int) error {
+func (p *plan) throughputTurn(jobs []*throughputResult, c contender, cores process.Cores, round int) error {
 	s, err := openStage(c, cores, jobs[0].Subscribers, p.sleeps)
 	if err != nil {
 		return err
@@ -72,7 +74,7 @@ func (p *plan) throughputTurn(jobs []*throughputResult, c contender, cores cores
 	return nil
 }
 
-func (p *plan) latency(rep *report, contenders []contender, cores cores) error {
+func (p *plan) latency(rep *report, contenders []contender, cores process.Cores) error {
 	for _, rate := range p.latencyRates {
 		job := &latencyResult{Subscribers: p.latencySubscribers, Rate: rate, Seconds: p.latencyFor.Seconds()}
 		rep.Latency = append(rep.Latency, job)
@@ -85,7 +87,7 @@ func (p *plan) latency(rep *report, contenders []contender, cores cores) error {
 	return nil
 }
 
-func (p *plan) latencyTurn(job *latencyResult, c contender, cores cores) error {
+func (p *plan) latencyTurn(job *latencyResult, c contender, cores process.Cores) error {
 	s, err := openStage(c, cores, job.Subscribers, true)
 	if err != nil {
 		return err

@@ -3,27 +3,30 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/headrace/headrace/bench/peers/clock"
+	"github.com/headrace/headrace/bench/peers/process"
 )
 
 // stage is a server and its subscribers.
 type stage struct {
-	server   *child
+	server   *process.Server
 	audience *audience
 	size     uint64 // subscribers
 }
 
-func openStage(c contender, cores cores, subscribers int, sleeps bool) (*stage, error) {
-	server, err := startChild(c, cores.server, subscribers)
+func openStage(c contender, cores process.Cores, subscribers int, sleeps bool) (*stage, error) {
+	server, err := process.StartServer(append(slices.Clone(c.command), strconv.Itoa(subscribers)), c.environ, cores.Server)
 	if err != nil {
 		return nil, err
 	}
 	s := &stage{server: server, size: uint64(subscribers)}
-	if s.audience, err = newAudience(server.addr, subscribers); err == nil {
+	if s.audience, err = newAudience(server.Addr, subscribers); err == nil {
 		s.audience.sleeps = sleeps
-		_, err = server.expect("ready")
+		_, err = server.Expect("ready")
 	}
 	if err != nil {
 		s.close()
@@ -33,7 +36,7 @@ func openStage(c contender, cores cores, subscribers int, sleeps bool) (*stage, 
 }
 
 func (s *stage) close() {
-	s.server.end()
+	s.server.End()
 	if s.audience != nil {
 		s.audience.close()
 	}
@@ -41,18 +44,23 @@ func (s *stage) close() {
 
 // publish has so many messages published together, and waits until everybody has them.
 func (s *stage) publish(burst int) error {
-	if err := s.server.order("publish %d", burst); err != nil {
+	if err := s.server.Order("publish %d", burst); err != nil {
 		return err
 	}
 	want := s.audience.messages + uint64(burst)*s.size
-	all, err := s.audience.receive(want, clock.Now()+int64(patience))
+	all, err := s.audience.receive(want, clock.Now()+int64(process.Patience))
 	if err != nil {
 		return err
 	}
 	if !all {
-		return fmt.Errorf("%d of %d messages have not come within %v", want-s.audience.messages, want, patience)
+		return fmt.Errorf("%d of %d messages have not come within %v", want-s.audience.messages, want, process.Patience)
 	}
-	return s.server.done()
+	return s.done()
+}
+
+func (s *stage) done() error {
+	_, err := s.server.Expect("done")
+	return err
 }
 
 // throughput is what a server needed in one turn.
@@ -100,7 +108,7 @@ type stretch struct {
 
 // repeat publishes a burst again and again for so long, three times at least.
 func (s *stage) repeat(burst int, d time.Duration) (run stretch, err error) {
-	cpu, err := s.server.cpu()
+	cpu, err := s.server.CPU()
 	if err != nil {
 		return run, err
 	}
@@ -115,7 +123,7 @@ func (s *stage) repeat(burst int, d time.Duration) (run stretch, err error) {
 		}
 	}
 	run.took, run.reads = time.Since(begin), s.audience.reads-reads
-	cpuAfter, err := s.server.cpu()
+	cpuAfter, err := s.server.CPU()
 	if err != nil {
 		return run, err
 	}

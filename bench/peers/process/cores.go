@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"fmt"
@@ -10,41 +10,41 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cores are those of the server and of the subscribers.
-type cores struct{ server, client int }
+// Cores are those of a server and of who loads it.
+type Cores struct{ Server, Client int }
 
-// noCores leaves everything to the system.
-var noCores = cores{-1, -1}
+// NoCores leaves everything to the system.
+var NoCores = Cores{-1, -1}
 
-// pickCores takes the first two that this process may use where none are named. With
-// one alone it gives noCores.
-func pickCores(server, client int) (cores, error) {
+// PickCores takes the first two that this process may use where none are named. With
+// one alone it gives NoCores.
+func PickCores(server, client int) (Cores, error) {
 	var may unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &may); err != nil {
-		return noCores, fmt.Errorf("which cores there are: %w", err)
+		return NoCores, fmt.Errorf("which cores there are: %w", err)
 	}
-	picked := cores{server, client}
+	picked := Cores{server, client}
 	for cpu := range len(may) * 64 {
 		switch {
-		case !may.IsSet(cpu) || cpu == picked.server || cpu == picked.client:
-		case picked.server < 0:
-			picked.server = cpu
-		case picked.client < 0:
-			picked.client = cpu
+		case !may.IsSet(cpu) || cpu == picked.Server || cpu == picked.Client:
+		case picked.Server < 0:
+			picked.Server = cpu
+		case picked.Client < 0:
+			picked.Client = cpu
 		}
 	}
 	switch {
-	case picked.client < 0:
-		return noCores, nil
-	case !may.IsSet(picked.server) || !may.IsSet(picked.client) || picked.server == picked.client:
-		return noCores, fmt.Errorf("cores %d and %d: not two that this process may use", server, client)
+	case picked.Client < 0:
+		return NoCores, nil
+	case !may.IsSet(picked.Server) || !may.IsSet(picked.Client) || picked.Server == picked.Client:
+		return NoCores, fmt.Errorf("cores %d and %d: not two that this process may use", server, client)
 	}
 	return picked, nil
 }
 
-// pinAll puts all threads of this process on one core. Those that are made later
+// PinAll puts all threads of this process on one core. Those that are made later
 // inherit it.
-func pinAll(cpu int) error {
+func PinAll(cpu int) error {
 	var one unix.CPUSet
 	one.Set(cpu)
 	for range 2 { // one that is not pinned yet may make another meanwhile
@@ -85,19 +85,18 @@ func startOn(cpu int, cmd *exec.Cmd) error {
 	return cmd.Start()
 }
 
-// checkDescriptors says what is missing for so many subscribers. Servers and
-// subscribers are in processes of their own, each with the same limit, which Go raises
-// to the hard one.
-func checkDescriptors(subscribers int) error {
+// CheckDescriptors says what is missing for so many connections. Servers and clients are
+// in processes of their own, each with the same limit, which Go raises to the hard one.
+func CheckDescriptors(conns int) error {
 	const others = 64
 	var l unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
 		return err
 	}
 	most := int(min(l.Max, 1<<30)) * 95 / 100 // Headrace leaves a twentieth for other things
-	if need := subscribers + others; need > most {
-		return fmt.Errorf("%d subscribers need %d descriptors in each process, and the limit (ulimit -Hn) of %d allows %d",
-			subscribers, need, l.Max, most)
+	if need := conns + others; need > most {
+		return fmt.Errorf("%d connections need %d descriptors in each process, and the limit (ulimit -Hn) of %d allows %d",
+			conns, need, l.Max, most)
 	}
 	return nil
 }
