@@ -26,7 +26,7 @@ tests = $(if $(filter-out ./...,$(PKG)),$(1),$(each))
 
 CHECKS = gofumpt vet staticcheck ineffassign misspell exhaustive arrows tidy
 
-.PHONY: help run test race check fuzz bench bench-fanout e2e fmt tools $(CHECKS)
+.PHONY: help run test race check fuzz bench bench-fanout bench-peers bench-quick contest e2e fmt tools $(CHECKS)
 .DEFAULT_GOAL = help
 
 help: ## this list
@@ -58,6 +58,17 @@ bench: ## benchmarks: BENCH (.) in PKG (./...), COUNT (1) times
 bench-fanout: ## CPU and latency of a message to many, beside other libraries: make bench-fanout ARGS="-help"
 	@go build -C bench/peers -o $(CURDIR)/bin/fanout ./fanout
 	@exec bin/fanout $(ARGS)
+
+bench-peers: contest ## the same jobs on every library, Node and Bun, into bench/RESULTS.md (half an hour): make bench-peers ARGS="-help"
+	@go build -C bench/peers -o $(CURDIR)/bin/fanout ./fanout
+	@cd bench/peers/js && npm install --no-package-lock --no-audit --no-fund --silent || echo "no npm modules: without Node and Bun"
+	@exec bin/contest $(or $(ARGS),-fanout -json bench/results.json -markdown bench/RESULTS.md -plots docs/images)
+
+bench-quick: contest ## a look before and after a change, in three minutes: bare loop, Headrace and gws
+	@exec bin/contest -quick $(ARGS)
+
+contest:
+	@go build -C bench/peers -o $(CURDIR)/bin/contest ./contest
 
 e2e: ## the server against other implementations
 	@./e2e/run

@@ -21,8 +21,8 @@ type Machine struct {
 	Version    string `json:"version"` // of this program
 }
 
-// thisMachine looks around.
-func thisMachine() Machine {
+// ThisMachine looks around.
+func ThisMachine() Machine {
 	m := Machine{Processors: runtime.NumCPU(), Go: runtime.Version(), Processor: runtime.GOARCH, Version: "unknown"}
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {

@@ -1,15 +1,17 @@
 // client is about the least that it costs to load a WebSocket echo server: one thread, one epoll, one read and one write
 // for what a socket has. It is there to measure load testers against.
 //
-//	client HOST:PORT CONNECTIONS IN_FLIGHT BYTES SECONDS [RATE]
+//	client [-m] [-t] [-p PID] HOST:PORT CONNECTIONS IN_FLIGHT BYTES SECONDS [RATE]
 //
-// HOST is an IPv4 address. In a closed loop each connection has IN_FLIGHT messages on their way, and the next goes when one
+// HOST is an IPv4 address. With -m the frames come back masked, as they were sent: that is what a server does which knows
+// nothing of WebSockets but the handshake. With -t messages are text in Korean, else binary. With -p the CPU that the
+// server's process used meanwhile is told too. In a closed loop each connection has IN_FLIGHT messages on their way, and the next goes when one
 // is back. With RATE, so many messages a second are sent over all connections, in turn and evenly, whatever comes back;
-// their latency counts from when they were due. A fifth of the time goes by before anything counts. Messages are binary,
-// masked, 8 bytes at least, and known by their number when they come back.
+// their latency counts from when they were due. A fifth of the time goes by before anything counts. Messages are masked,
+// have 8 bytes at least, and are known by their number when they come back.
 //
-// It prints JSON: messages that came back, seconds, its own CPU for each of them in nanoseconds, quantiles of the latency
-// in nanoseconds (to 1 in 32), and reads and writes.
+// It prints JSON: messages that came back, seconds, its own CPU (and with -p the server's) for each of them in nanoseconds,
+// quantiles of the latency in nanoseconds (to 1 in 32), and reads and writes.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,10 +30,12 @@
 #include <unistd.h>
 
 enum {
-	LARGEST = 64 << 10,
+	LARGEST = 1 << 20,
 	HEADER = 14,        // the most that a masked frame has
+	NUMBER = 8,         // hexadecimal digits that every message begins with
 	MOST = 1 << 10,     // messages on their way on a connection
-	ROOM = 4 * (LARGEST + HEADER),
+	ROOM = 256 << 10,   // for what is read at once
+	ANSWERS = 2 * (LARGEST + HEADER),
 	EVENTS = 256,
 	STEPS = 32,         // of the histogram, for each power of two
 };
@@ -40,13 +44,17 @@ struct conn {
 	int fd;
 	uint64_t next, back; // numbers of the next message to send, and to come back
 	int64_t at[MOST];    // from when each counts; only what is used takes memory
+	size_t left;         // bytes to come of the frame whose beginning was looked at
 	size_t have, owe;
-	unsigned char *kept, *unsent;
+	unsigned char kept[HEADER + NUMBER], *unsent; // the beginning of a frame that a read has cut; what the kernel has not taken
 };
 
-static int epoll, timer, count, depth, bytes;
+enum { SYLLABLES = 12 };
+static const char korean[] = "물레방아로흘러드는물길처"; // three bytes each
+
+static int epoll, timer, count, depth, bytes, masked, text, pid;
 static struct conn *conns;
-static unsigned char room[ROOM], filling[LARGEST];
+static unsigned char room[ROOM + HEADER + NUMBER], filling[LARGEST];
 static int64_t begin, from, until; // what is due from the time from on counts
 static uint64_t random_state = 0x9e3779b97f4a7c15;
 static uint64_t messages, reads, writes, histogram[64 * STEPS];
@@ -112,12 +120,20 @@ static void xor_copy(unsigned char *to, const unsigned char *p, size_t n, uint32
 		to[i] = p[i] ^ (unsigned char)(mask >> 8 * (i & 3));
 }
 
+// put_number writes a number in hexadecimal, which is text in any case.
+static void put_number(unsigned char *p, uint64_t number)
+{
+	for (int i = NUMBER - 1; i >= 0; i--, number >>= 4)
+		p[i] = (unsigned char)"0123456789abcdef"[number & 15];
+}
+
 // put_frame makes the next message of a connection, and gives what is behind it.
 static unsigned char *put_frame(unsigned char *p, struct conn *c, int64_t due)
 {
 	uint32_t mask = next_mask();
-	uint64_t number = c->next;
-	*p++ = 0x82;
+	unsigned char number[NUMBER];
+	put_number(number, c->next);
+	*p++ = text ? 0x81 : 0x82;
 	if (bytes < 126) {
 		*p++ = (unsigned char)(0x80 | bytes);
 	} else if (bytes < 65536) {
@@ -131,18 +147,10 @@ static unsigned char *put_frame(unsigned char *p, struct conn *c, int64_t due)
 	}
 	memcpy(p, &mask, 4);
 	p += 4;
-	xor_copy(p, (unsigned char *)&number, 8, mask);
-	xor_copy(p + 8, filling, (size_t)bytes - 8, mask);
+	xor_copy(p, number, NUMBER, mask);
+	xor_copy(p + NUMBER, filling, (size_t)bytes - NUMBER, mask);
 	c->at[c->next++ % MOST] = due;
 	return p + bytes;
-}
-
-static void *keep(const void *p, size_t n)
-{
-	void *copy = malloc(n);
-	if (copy == NULL)
-		fail("malloc");
-	return memcpy(copy, p, n);
 }
 
 static void watch(struct conn *c, uint32_t events)
@@ -189,47 +197,62 @@ static void writable(struct conn *c)
 	free(p);
 }
 
-// take_message takes the message at p, and gives how long its frame was; 0: there is more to come.
-static size_t take_message(struct conn *c, const unsigned char *p, size_t n, int64_t t)
+// begin_message looks at the beginning of a frame, and notes how much of it is to come. It gives 0 when that is not all there.
+static int begin_message(struct conn *c, const unsigned char *p, size_t n)
 {
-	size_t header = bytes < 126 ? 2 : bytes < 65536 ? 4 : 10;
-	uint64_t number;
-	if (n < header + (size_t)bytes)
+	size_t header = (size_t)((bytes < 126 ? 2 : bytes < 65536 ? 4 : 10) + (masked ? 4 : 0));
+	unsigned char number[NUMBER], sent[NUMBER];
+	uint32_t mask;
+	if (n < header + NUMBER)
 		return 0;
-	memcpy(&number, p + header, 8);
-	if (p[0] != 0x82 || number != c->back || number == c->next)
+	memcpy(number, p + header, NUMBER);
+	if (masked) {
+		memcpy(&mask, p + header - 4, 4);
+		xor_copy(number, number, NUMBER, mask);
+	}
+	put_number(sent, c->back);
+	if (p[0] != (text ? 0x81 : 0x82) || memcmp(number, sent, NUMBER) != 0 || c->back == c->next)
 		wrong("what came back was not sent");
-	if (c->at[c->back % MOST] >= from && c->at[c->back % MOST] < until)
-		record(t - c->at[c->back % MOST]);
+	c->left = header + (size_t)bytes;
+	return 1;
+}
+
+static void end_message(struct conn *c, int64_t t)
+{
+	int64_t counts_from = c->at[c->back % MOST];
+	if (counts_from >= from && counts_from < until)
+		record(t - counts_from);
 	c->back++;
-	return header + (size_t)bytes;
 }
 
 static void readable(struct conn *c)
 {
-	static unsigned char answers[ROOM];
+	static unsigned char answers[ANSWERS];
 	unsigned char *behind = answers;
 	size_t n = c->have, at = 0, used;
 	int64_t t;
 	ssize_t got;
-	if (n > 0)
-		memcpy(room, c->kept, n);
-	free(c->kept);
-	c->kept = NULL;
+	memcpy(room, c->kept, n);
 	c->have = 0;
 	reads++;
-	got = read(c->fd, room + n, ROOM - n);
+	got = read(c->fd, room + n, ROOM);
 	if (got < 0 && errno == EAGAIN)
 		got = 0;
 	else if (got <= 0)
 		wrong("the server has ended a connection");
 	n += (size_t)got;
 	t = now();
-	while (at < n && (used = take_message(c, room + at, n - at, t)) > 0) {
+	while (at < n) {
+		if (c->left == 0 && !begin_message(c, room + at, n - at))
+			break;
+		used = c->left < n - at ? c->left : n - at;
 		at += used;
+		if ((c->left -= used) > 0)
+			break;
+		end_message(c, t);
 		if (rate == 0 && t < until) {
 			behind = put_frame(behind, c, t);
-			if (behind + LARGEST + HEADER > answers + ROOM) {
+			if (behind + bytes + HEADER > answers + ANSWERS) {
 				send_all(c, answers, (size_t)(behind - answers));
 				behind = answers;
 			}
@@ -237,7 +260,7 @@ static void readable(struct conn *c)
 	}
 	if (at < n) {
 		c->have = n - at;
-		c->kept = keep(room + at, c->have);
+		memcpy(c->kept, room + at, c->have);
 	}
 	send_all(c, answers, (size_t)(behind - answers));
 }
@@ -317,7 +340,8 @@ static void turn(int64_t wait)
 static void run(double seconds)
 {
 	const int64_t grace = 2000000000; // for what is on its way at the end
-	int64_t cpu = -1, used = -1;
+	const clockid_t server = pid > 0 ? (clockid_t)(~(uint32_t)pid << 3 | 2) : CLOCK_PROCESS_CPUTIME_ID; // the kernel's CPUCLOCK_SCHED
+	int64_t cpu = -1, used = -1, cpu_server = 0, used_server = 0;
 	struct epoll_event e = {.events = EPOLLIN};
 	begin = now();
 	from = begin + (int64_t)(seconds * 0.2e9);
@@ -333,20 +357,26 @@ static void run(double seconds)
 		uint64_t away = 0;
 		if (cpu < 0 && t >= from) {
 			cpu = clock_of(CLOCK_PROCESS_CPUTIME_ID);
+			cpu_server = clock_of(server);
 			reads = writes = 0;
 		}
 		if (t < until)
 			continue;
-		if (used < 0)
+		if (used < 0) {
 			used = clock_of(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+			used_server = clock_of(server) - cpu_server;
+		}
 		for (int i = 0; i < count; i++)
 			away += conns[i].next - conns[i].back;
 		if (away == 0)
 			break;
 	}
-	printf("{\"messages\":%llu,\"seconds\":%.3f,\"cpuPerMessage\":%.1f,\"p50\":%.0f,\"p99\":%.0f,\"reads\":%llu,\"writes\":%llu}\n",
-	       (unsigned long long)messages, (double)(until - from) / 1e9, messages > 0 ? (double)used / (double)messages : 0,
-	       quantile(0.5), quantile(0.99), (unsigned long long)reads, (unsigned long long)writes);
+	double of = messages > 0 ? (double)messages : 1;
+	printf("{\"messages\":%llu,\"seconds\":%.3f,\"cpuPerMessage\":%.1f,\"serverCPUPerMessage\":%.1f,\"cores\":%.3f,"
+	       "\"p50\":%.0f,\"p99\":%.0f,\"p999\":%.0f,\"reads\":%llu,\"writes\":%llu}\n",
+	       (unsigned long long)messages, (double)(until - from) / 1e9, (double)used / of, pid > 0 ? (double)used_server / of : 0,
+	       (double)used / (double)(until - from), quantile(0.5), quantile(0.99), quantile(0.999), (unsigned long long)reads,
+	       (unsigned long long)writes);
 }
 
 static void raise_limit(void)
@@ -363,9 +393,26 @@ int main(int argc, char **argv)
 	struct sockaddr_in to = {.sin_family = AF_INET};
 	char *port;
 	double seconds;
+	int option;
 
+	while ((option = getopt(argc, argv, "+mtp:")) != -1) {
+		switch (option) {
+		case 'm':
+			masked = 1;
+			break;
+		case 't':
+			text = 1;
+			break;
+		case 'p':
+			pid = atoi(optarg);
+			break;
+		default:
+			return 2;
+		}
+	}
+	argc -= optind - 1, argv += optind - 1;
 	if (argc < 6 || argc > 7 || (port = strchr(argv[1], ':')) == NULL) {
-		fprintf(stderr, "usage: client HOST:PORT CONNECTIONS IN_FLIGHT BYTES SECONDS [RATE]\n");
+		fprintf(stderr, "usage: client [-m] [-t] [-p PID] HOST:PORT CONNECTIONS IN_FLIGHT BYTES SECONDS [RATE]\n");
 		return 2;
 	}
 	*port++ = 0;
@@ -374,9 +421,11 @@ int main(int argc, char **argv)
 	rate = argc == 7 ? atof(argv[6]) : 0;
 	if (inet_pton(AF_INET, argv[1], &to.sin_addr) != 1 || count < 1 || depth < 1 || depth > MOST || bytes < 8 ||
 	    bytes > LARGEST || seconds <= 0 || rate < 0)
-		wrong("HOST is an IPv4 address; 1 connection and more, 1 to 1024 in flight, 8 to 65536 bytes, some seconds");
+		wrong("HOST is an IPv4 address; 1 connection and more, 1 to 1024 in flight, 8 to 1048576 bytes, some seconds");
 	raise_limit();
 	memset(filling, '.', sizeof filling);
+	for (size_t i = 0; text && i + 3 * SYLLABLES <= (size_t)bytes - NUMBER; i += 3 * SYLLABLES)
+		memcpy(filling + i, korean, 3 * SYLLABLES);
 	epoll = epoll_create1(0);
 	conns = calloc((size_t)count, sizeof *conns);
 	if (epoll < 0 || conns == NULL)

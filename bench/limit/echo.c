@@ -1,10 +1,11 @@
 // echo is about the least that a WebSocket echo server costs: one thread, one epoll, one read and one write for what a
 // socket has. It is there to measure clients against.
 //
-//	echo
+//	echo [raw]
 //
-// It says where it listens, sends back every frame as it came, and ends with its input. Its own limit is a frame of
-// 64 KiB; it ends a connection that sends a larger one, or anything else that it does not expect.
+// It says where it listens, sends back every message as it came, and ends with its input. With raw it sends bytes back as
+// they come, masked: behind the handshake it knows nothing of frames, which is the least that any echo can cost. Its own
+// limit, without raw, is a frame of 64 KiB; it ends a connection that sends a larger one, or anything else that it does not expect.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,7 +24,7 @@
 enum {
 	LARGEST = 64 << 10,
 	HEADER = 14, // the most that a masked frame has
-	ROOM = 2 * (LARGEST + HEADER),
+	ROOM = 256 << 10,
 	EVENTS = 256,
 };
 
@@ -35,7 +36,7 @@ struct conn {
 	unsigned char *kept, *unsent;
 };
 
-static int epoll;
+static int epoll, raw;
 static unsigned char room[ROOM];
 
 static void fail(const char *what)
@@ -245,6 +246,8 @@ static int readable(struct conn *c)
 		c->open = used > 0;
 		at = (size_t)used;
 	}
+	if (c->open && raw)
+		return send_some(c, room + at, n - at);
 	while (c->open && (used = answer_frame(room + at, n - at, room + out, &made)) != 0) {
 		if (used < 0)
 			return 0;
@@ -302,12 +305,17 @@ static void raise_limit(void)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static char listening, input; // what stands for them among the events
 	struct epoll_event events[EVENTS], e = {.events = EPOLLIN};
 	int listener;
 
+	raw = argc == 2 && strcmp(argv[1], "raw") == 0;
+	if (argc > 2 || (argc == 2 && !raw)) {
+		fprintf(stderr, "usage: echo [raw]\n");
+		return 2;
+	}
 	raise_limit();
 	epoll = epoll_create1(0);
 	listener = listen_somewhere();

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/headrace/headrace/bench/peers/clock"
+	"github.com/headrace/headrace/bench/peers/process"
 )
 
 // audience is all subscribers of a server, and one epoll for them.
@@ -40,7 +41,7 @@ func (a *audience) open(addr string, n int) (err error) {
 	if a.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return err
 	}
-	if a.fds, err = dial(addr, n); err != nil {
+	if a.fds, err = process.Dial(addr, n); err != nil {
 		return err
 	}
 	for i, fd := range a.fds {

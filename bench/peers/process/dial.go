@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"bytes"
@@ -7,8 +7,6 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/headrace/headrace/bench/peers/process"
 )
 
 const (
@@ -17,9 +15,9 @@ const (
 	accepted = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" // what the key asks for (RFC 6455 §1.3)
 )
 
-// dial opens so many connections to a server, some of them at once. The caller closes
+// Dial opens so many connections to a server, some of them at once. The caller closes
 // what it gets, also with an error.
-func dial(addr string, n int) (fds []int, err error) {
+func Dial(addr string, n int) (fds []int, err error) {
 	a, err := netip.ParseAddrPort(addr)
 	if err != nil {
 		return nil, err
@@ -50,7 +48,7 @@ func ask(to unix.Sockaddr) (fd int, err error) {
 	if err != nil {
 		return -1, err
 	}
-	within := unix.NsecToTimeval(int64(process.Patience))
+	within := unix.NsecToTimeval(int64(Patience))
 	err = errors.Join(
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &within),
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &within),
