@@ -94,6 +94,14 @@ func TestJobsByName(t *testing.T) {
 	if _, err := choose([]string{"1000:1:20", "nonsense"}); err == nil || !strings.Contains(err.Error(), "memory-wss") {
 		t.Errorf("an unknown job: %v", err)
 	}
+	for _, name := range []string{"7:2000:20", "0:1:20", "1:1:7", "1:1:20x", "-1:1:20"} {
+		if _, err := choose([]string{name}); err == nil {
+			t.Errorf("%s is a job", name)
+		}
+	}
+	if own, err := choose([]string{"15000:1:20"}); err != nil || own[0].Conns != 15_000 {
+		t.Errorf("a job of one's own: %+v, %v", own, err)
+	}
 	all, err := choose(allJobs())
 	if err != nil || len(all) != len(jobs) {
 		t.Errorf("%d of %d jobs by their names: %v", len(all), len(jobs), err)

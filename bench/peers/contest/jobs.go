@@ -135,20 +135,35 @@ func size(n int) string {
 	return fmt.Sprintf("%d B", n)
 }
 
-// choose gives the jobs with these names, or all.
+// choose gives the jobs with these names, or all. A name of three numbers is an echo, also
+// one that no report has.
 func choose(names []string) (chosen []job, err error) {
 	if len(names) == 0 {
 		return jobs, nil
 	}
 	for _, name := range names {
 		i := slices.IndexFunc(jobs, func(j job) bool { return j.name() == name })
-		if i < 0 {
-			return nil, fmt.Errorf("there is no job %q: there are %s", name, strings.Join(allJobs(), ", "))
+		if i >= 0 {
+			chosen = append(chosen, jobs[i])
+			continue
 		}
-		chosen = append(chosen, jobs[i])
+		j := job{Kind: kindEcho}
+		_, err := fmt.Sscanf(name, "%d:%d:%d", &j.Conns, &j.Depth, &j.Bytes)
+		if err != nil || j.name() != name || j.Conns < 1 || j.Depth < 1 || j.Depth > mostDepth || j.Bytes < leastBytes || j.Bytes > mostBytes {
+			return nil, fmt.Errorf("there is no job %q: there are %s, and CONNECTIONS:IN_FLIGHT:BYTES with up to %d in flight and %d to %d bytes",
+				name, strings.Join(allJobs(), ", "), mostDepth, leastBytes, mostBytes)
+		}
+		chosen = append(chosen, j)
 	}
 	return chosen, nil
 }
+
+// What bench/limit/client.c takes.
+const (
+	mostDepth  = 1024
+	leastBytes = 8
+	mostBytes  = 1 << 20
+)
 
 func allJobs() (names []string) {
 	for i := range jobs {
