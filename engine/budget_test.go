@@ -212,7 +212,7 @@ func descriptorLimit() int {
 
 // startIdlers has another process open n connections and hold them, each with one
 // echo, and returns when all are open.
-func startIdlers(t *testing.T, srv *Server, n int) (hangUp func()) {
+func startIdlers(t testing.TB, srv *Server, n int) (hangUp func()) {
 	t.Helper()
 	scheme := "ws"
 	if srv.cfg.TLS != nil {

@@ -19,7 +19,7 @@ import (
 
 // settle waits until the statistics say what they must: a loop shows what it has
 // counted at the end of its turn, a moment after the peer has its answer.
-func settle(t *testing.T, srv *Server, what string, is func(Stats) bool) Stats {
+func settle(t testing.TB, srv *Server, what string, is func(Stats) bool) Stats {
 	t.Helper()
 	var got Stats
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
