@@ -7,6 +7,10 @@
 // all who wait meanwhile. A closed loop (Echo.InFlight) waits for each answer; it
 // measures capacity, and hides stalls.
 //
+// A scenario (Scenario) is an open loop whose rate and number of connections change in
+// phases, with messages of several kinds, and with slow readers, resets and reconnect
+// storms on purpose. What becomes of the connections that it disturbs is counted apart.
+//
 // Every byte of an echo is checked, and losses, repetitions and changes of order are
 // counted as such. Result.Doubts says when the figures may be the client's rather than
 // the server's.

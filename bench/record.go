@@ -63,6 +63,7 @@ type recorder struct {
 	latency *hdrhistogram.Histogram // by when the message was due, or sent
 	lag     *hdrhistogram.Histogram // from when a message was due to when it was sent
 	reasons map[string]uint64       // why connections have ended
+	parts   *breakdown              // what a scenario tells apart; else nil
 }
 
 func newRecorder() *recorder {
@@ -76,6 +77,17 @@ func (r *recorder) add(more *recorder) {
 	for why, n := range more.reasons {
 		r.reasons[why] += n
 	}
+	if more.parts != nil {
+		r.breakdown().add(more.parts)
+	}
+}
+
+// breakdown gives parts, made when it is first needed.
+func (r *recorder) breakdown() *breakdown {
+	if r.parts == nil {
+		r.parts = newBreakdown()
+	}
+	return r.parts
 }
 
 // end counts the end of a connection, unless it is our own.

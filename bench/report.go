@@ -18,10 +18,14 @@ func (r *Result) WriteText(w io.Writer) error {
 	}
 	t.line("%s %s", r.Job, r.URL)
 	loop := fmt.Sprintf("closed loop, %d in flight on each", r.InFlight)
-	if r.Rate > 0 {
+	if r.Rate > 0 || len(r.Phases) > 0 {
 		loop = fmt.Sprintf("open loop, %.0f messages/s", r.Rate)
 	}
-	t.line("%d connections, %s bytes, %s, %.1f s counted", r.Handshake.TotalCount(), r.Sizes, loop, r.Seconds)
+	conns := r.Handshake.TotalCount()
+	if len(r.Phases) > 0 { // they come and go
+		conns = int64(r.Conns)
+	}
+	t.line("%d connections, %s bytes, %s, %.1f s counted", conns, r.Sizes, loop, r.Seconds)
 	t.line("")
 	c := &r.Counts
 	t.line("messages    %12d sent  %12d back  %12.0f /s  %10.1f MB/s", c.Sent, c.Received, r.Throughput(), float64(c.Bytes)/max(r.Seconds, 1e-9)/1e6)
@@ -34,9 +38,12 @@ func (r *Result) WriteText(w io.Writer) error {
 			u.Cores, u.MicrosPerMessage, float64(u.Memory)/1e6, u.MemoryPerConn, u.PID)
 	}
 	t.line("")
-	if c.Errors() == 0 && len(r.Refused) == 0 {
+	switch {
+	case c.Errors() == 0 && len(r.Refused) == 0 && len(r.Phases) > 0:
+		t.line("errors      none: every message that was to be answered was, as expected and in time")
+	case c.Errors() == 0 && len(r.Refused) == 0:
 		t.line("errors      none: every byte of every message came back once, in order")
-	} else {
+	default:
 		t.line("errors      %d lost, %d corrupt, %d duplicated, %d reordered, %d not sent, %d connections dropped",
 			c.Lost, c.Corrupt, c.Duplicated, c.Reordered, c.NotSent, c.Dropped)
 	}

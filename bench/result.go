@@ -30,6 +30,14 @@ type Result struct {
 	Ended     map[string]uint64 `json:"ended,omitempty"` // why connections have ended
 	Series    []Point           `json:"series"`
 
+	// What a scenario has besides.
+	Seed      uint64    `json:"seed,omitempty"` // gives the same choices again
+	Phases    []Phase   `json:"phases,omitempty"`
+	Kinds     []Kind    `json:"kinds,omitempty"` // of messages
+	Disturbed *OwnDoing `json:"disturbed,omitempty"`
+	Unasked   uint64    `json:"unasked,omitempty"` // messages that answer none of ours
+	Crossed   []string  `json:"crossed,omitempty"` // which of its conditions hold, and what is
+
 	Client  Client   `json:"client"`
 	Server  *Usage   `json:"server,omitempty"` // if its process was looked at
 	Machine Machine  `json:"machine"`
@@ -144,7 +152,11 @@ func (r *Result) doubt() {
 		say("the client was busy: %.2f processors of %d loops", use, r.Client.Loops)
 	}
 	if r.Rate > 0 {
-		if sent := float64(r.Counts.Sent) / r.Seconds; sent < 0.98*r.Rate {
+		due := r.Counts.Sent
+		if r.Disturbed != nil { // what our own doing kept from being sent was due as well
+			due += r.Disturbed.Counts.NotSent
+		}
+		if sent := float64(due) / r.Seconds; sent < 0.98*r.Rate {
 			say("the rate asked for was not reached: %.0f of %.0f messages a second were sent", sent, r.Rate)
 		}
 	}

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"runtime"
@@ -41,6 +42,7 @@ type session struct {
 	result *Result
 	total  *recorder
 	asked  float64
+	doing  string // the part that counts, for Progress; "": measuring
 
 	// What was used until the part that counts began.
 	client  processWatch
@@ -120,7 +122,7 @@ func (s *session) note(counting bool, since, from, until time.Duration, rec *rec
 	}
 	s.total.add(rec)
 	if counting {
-		progress.Phase = "measuring"
+		progress.Phase = cmp.Or(s.doing, "measuring")
 		progress.Done = float64(now-from) / float64(until-from)
 		s.result.Series = append(s.result.Series, Point{
 			At: (now - from).Seconds(), Seconds: (now - since).Seconds(), Sent: rec.Sent, Received: rec.Received,

@@ -23,8 +23,8 @@ type CloseInfo struct {
 	Clean bool
 	// Err is what went wrong, nil after an end that somebody wanted: a
 	// *codec.ProtocolError of the peer, a *PanicError, ErrSlowPeer, ErrStalled,
-	// ErrNoPong, ErrIdle, ErrMaxAge, ErrRateLimited, ErrShutdown, ErrCloseTimeout, io.ErrUnexpectedEOF (the peer
-	// hung up), or an error of the network.
+	// ErrNoPong, ErrIdle, ErrMaxAge, ErrRateLimited, ErrShutdown, ErrCloseTimeout, ErrAborted, io.ErrUnexpectedEOF
+	// (the peer hung up), or an error of the network.
 	Err error
 }
 
@@ -148,6 +148,18 @@ func (c *Conn) hangUp(err error) {
 	c.phase = phaseDoomed
 	c.intake.close()
 	c.loop.doomed = append(c.loop.doomed, c)
+}
+
+// abort cuts the connection at the end of this turn, with a reset of the stream.
+func (c *Conn) abort() {
+	if c.phase >= phaseDoomed {
+		return
+	}
+	c.loop.wire.ResetOnClose(c.socket())
+	if c.end() == nil {
+		c.setEnd(CloseInfo{Code: codec.CloseAbnormal, Initiator: Local, Err: ErrAborted}, 0)
+	}
+	c.hangUp(ErrAborted)
 }
 
 // breakOff ends a connection whose peer cannot be understood any more, not even

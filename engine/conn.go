@@ -145,6 +145,17 @@ func (c *Conn) Close(code CloseCode, reason string) error {
 	return nil
 }
 
+// Abort ends the connection at once and without a Close frame, as a process that is
+// killed or a cable that is cut does: what waits for the peer is dropped, and its end of
+// the stream is reset. OnClose follows with 1006 and ErrAborted. Who wants to leave uses
+// Close; this is for tests of a peer, and for one that must not get another byte. It
+// does nothing to a connection that has ended. Safe from any goroutine.
+func (c *Conn) Abort() {
+	c.deafen()
+	c.intake.close()
+	c.loop.push(item{run: func(*loop) { c.abort() }})
+}
+
 // IsOpen says whether anything more is accepted for sending: not after Close, nor once
 // the end has begun in another way. Safe from any goroutine.
 func (c *Conn) IsOpen() bool { return c.intake.open() }

@@ -40,6 +40,8 @@ var (
 	// connection in time (Config.CloseTimeout), or has stopped taking what was sent
 	// before.
 	ErrCloseTimeout = errors.New("engine: peer did not finish the closing handshake in time")
+	// ErrAborted says that Conn.Abort has ended the connection.
+	ErrAborted = errors.New("engine: connection was aborted")
 	// ErrShutdown says that the server ended the connection because it stops.
 	ErrShutdown = errors.New("engine: server is shutting down")
 	// ErrOtherLoop says that a burst was made for connections of another loop.

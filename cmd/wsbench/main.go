@@ -25,6 +25,7 @@ const (
 // cli is the commands. Its tags are the help.
 type cli struct {
 	Echo echoCmd `cmd:"" help:"Send messages that the server sends back, and measure how long that takes."`
+	Run  runCmd  `cmd:"" help:"Carry out a scenario from a file: connections, messages and what is expected back, in phases with spikes, slow readers, resets and reconnect storms."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

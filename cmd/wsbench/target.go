@@ -12,10 +12,17 @@ import (
 	"github.com/headrace/headrace/bench"
 )
 
-// target is where to connect to, and how; all commands have it.
+// target is where to connect to, and how.
 type target struct {
 	URL string `arg:"" help:"ws://host:port/path or wss://…; {i} is the number of the connection."`
+	connection
+}
 
+// bench gives the target in the words of the library.
+func (t *target) bench() (bench.Target, error) { return t.connection.to(t.URL) }
+
+// connection is how to connect; all commands have it.
+type connection struct {
 	Header      []string `group:"connection" short:"H" help:"A header of the handshake, 'Name: value'; may be repeated." sep:"none"`
 	Subprotocol []string `group:"connection" help:"A subprotocol to offer; may be repeated." sep:"none"`
 	Compress    bool     `group:"connection" help:"Offer permessage-deflate."`
@@ -28,9 +35,9 @@ type target struct {
 	LocalAddr   []string `group:"connection" help:"Connect from this address, or in turn from several; may be repeated."`
 }
 
-// bench gives the target in the words of the library.
-func (t *target) bench() (bench.Target, error) {
-	b := bench.Target{URL: t.URL, Header: http.Header{}, Subprotocols: t.Subprotocol, Compress: t.Compress, PID: t.PID}
+// to gives a target in the words of the library.
+func (t *connection) to(url string) (bench.Target, error) {
+	b := bench.Target{URL: url, Header: http.Header{}, Subprotocols: t.Subprotocol, Compress: t.Compress, PID: t.PID}
 	for _, h := range t.Header {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok || strings.TrimSpace(name) == "" {
@@ -51,7 +58,7 @@ func (t *target) bench() (bench.Target, error) {
 }
 
 // tls gives the settings for wss.
-func (t *target) tls() (*tls.Config, error) {
+func (t *connection) tls() (*tls.Config, error) {
 	c := &tls.Config{InsecureSkipVerify: t.Insecure, ServerName: t.ServerName}
 	if t.CA != "" {
 		pem, err := os.ReadFile(t.CA)

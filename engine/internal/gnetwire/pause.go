@@ -29,6 +29,11 @@ func (l *loop) LimitUnsent(s wire.Socket, n int) {
 	_ = unix.SetsockoptInt(int(s.FD), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n)
 }
 
+// ResetOnClose implements wire.Loop. A unix socket ends as it always does.
+func (l *loop) ResetOnClose(s wire.Socket) {
+	_ = unix.SetsockoptLinger(int(s.FD), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+}
+
 func (l *loop) modify(s wire.Socket, events uint32) error {
 	epfd, err := epollOf(l.gnet)
 	if err != nil {

@@ -169,6 +169,13 @@ func (l *loop) WatchWritable(s wire.Socket) error {
 // LimitUnsent implements wire.Loop. A simulated buffer takes what it takes.
 func (l *loop) LimitUnsent(s wire.Socket, _ int) { l.use("LimitUnsent", s) }
 
+// ResetOnClose implements wire.Loop.
+func (l *loop) ResetOnClose(s wire.Socket) {
+	if sock := l.use("ResetOnClose", s); sock != nil {
+		sock.resets = true
+	}
+}
+
 // PauseRead implements wire.Loop.
 func (l *loop) PauseRead(s wire.Socket) error {
 	if sock := l.use("PauseRead", s); sock != nil {

@@ -22,6 +22,7 @@ type Socket struct {
 	written  int    // bytes that the kernel has taken, in all
 	finSent  bool
 	paused   bool
+	resets   bool // its close resets the stream
 	reading  bool // a read waits for its turn
 	watching bool
 	firing   bool // a Writable call is on its way
@@ -218,7 +219,7 @@ func (s *Socket) closed(err error) {
 		s.owner.Closed(err)
 	}
 	s.sim().fds[s.fd] = nil
-	if len(s.in) > 0 {
+	if len(s.in) > 0 || s.resets {
 		s.peer.reset() // the kernel's answer to a close with unread input
 		return
 	}

@@ -96,6 +96,7 @@ func (l *transport) Close(wire.Socket) {
 func (l *transport) Detach(wire.Socket) (net.Conn, error) { return nil, errors.New("no descriptors") }
 func (l *transport) Now() time.Duration                   { return 0 }
 func (l *transport) LimitUnsent(wire.Socket, int)         {}
+func (l *transport) ResetOnClose(wire.Socket)             {}
 func (l *transport) NeedTicks(bool)                       {}
 func (l *transport) WakeLater()                           { l.woken = true }
 func (l *transport) Wake()                                { l.woken = true }

@@ -38,6 +38,9 @@ type Loop interface {
 	// LimitUnsent has the kernel take no more while it holds n bytes that it has not
 	// sent yet, where the stream knows such a limit (TCP_NOTSENT_LOWAT).
 	LimitUnsent(s Socket, n int)
+	// ResetOnClose has Close drop what the kernel still holds for the peer, and reset
+	// the stream (SO_LINGER of 0), where the stream knows such an end.
+	ResetOnClose(s Socket)
 	// PauseRead stops Owner.Arrived calls until ResumeRead. A peer's reset is
 	// still noticed.
 	PauseRead(s Socket) error

@@ -1,0 +1,134 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// scenarioRun is a run under way.
+type scenarioRun struct {
+	*session
+	plan *Scenario
+	play *play
+}
+
+// perform carries the phases out, and collects what was measured.
+func (r *scenarioRun) perform(ctx context.Context) (*Result, error) {
+	p := r.play
+	p.begins.Store(int64(time.Since(p.made) + 10*time.Millisecond))
+	from := p.origin().Sub(r.began)
+	dialing, stopDialing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopDialing()
+	p.crowd.begun()
+	helpers := &driving{end: make(chan struct{})}
+	helpers.run.Go(func() { p.crowd.dial(dialing) })
+	helpers.run.Go(func() { r.conduct(helpers.end) })
+	sending := &driving{end: make(chan struct{})}
+	sender := newSender(p)
+	sending.run.Go(func() { r.send(sender, sending.end) })
+
+	r.watchPhases(ctx, from)
+	ended := min(p.now(), p.line.end())
+	sending.stop()
+	sender.send(ended) // the last ones
+	p.crowd.turn(1 + p.line.phase(ended-1))
+	r.noteUsage(len(p.lanes.all()))
+	r.settle(ctx)
+	stopDialing()
+	helpers.stop()
+	r.close() // what has not come back by now is lost
+	r.total.add(p.crowd.rest())
+	if opened, _ := r.attempts(); opened == 0 {
+		return nil, r.session.fleet.last
+	}
+	return r.conclude(max(0, ended)), nil
+}
+
+// send sends what is due until it is stopped.
+func (r *scenarioRun) send(s *sender, stop <-chan struct{}) {
+	t := time.NewTicker(wakeEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			s.send(r.play.now())
+		case <-stop:
+			return
+		}
+	}
+}
+
+// conduct opens and closes connections as the time line wants it, and disturbs them.
+func (r *scenarioRun) conduct(stop <-chan struct{}) {
+	p := r.play
+	t := time.NewTicker(conductEvery)
+	defer t.Stop()
+	for acts := p.crowd.acts(); ; {
+		now := p.now()
+		if now >= 0 && now < p.line.end() {
+			p.crowd.turn(p.line.phase(now))
+			p.crowd.want(p.line.conns(now), now)
+		}
+		for len(acts) > 0 && acts[0].at <= now {
+			acts[0].do()
+			acts = acts[1:]
+		}
+		p.crowd.tick(now)
+		select {
+		case <-t.C:
+		case <-stop:
+			return
+		}
+	}
+}
+
+const conductEvery = 2 * time.Millisecond
+
+// watchPhases takes in what is measured, a second at a time, and at the end of each phase.
+func (r *scenarioRun) watchPhases(ctx context.Context, from time.Duration) {
+	p := r.play
+	sleepUntil(ctx, p.origin())
+	r.startUsage()
+	for i := range p.line.spans {
+		span := &p.line.spans[i]
+		r.doing = r.plan.Phases[i].Name
+		for at := r.now(); at < from+span.to && ctx.Err() == nil; at = r.now() {
+			part := span.part(at - from)
+			r.asked = span.rate.at(part)
+			sleepUntil(ctx, r.began.Add(min(at+time.Second, from+span.to)))
+			r.note(true, at, from, from+p.line.end(), p.crowd.take())
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// settle gives messages that are on their way some time to be sent and to come back; less
+// when the run was ended early.
+func (r *scenarioRun) settle(ctx context.Context) {
+	told, began := time.Now(), time.Now()
+	for {
+		left := int64(0)
+		for _, d := range r.play.lanes.all() {
+			left += d.onWay.Load()
+		}
+		r.total.add(r.play.crowd.take())
+		patience := r.play.longest
+		if ctx.Err() != nil {
+			patience = min(patience, leavePatience)
+		}
+		if left == 0 || time.Since(began) > patience {
+			return
+		}
+		if time.Since(told) > time.Second {
+			told = time.Now()
+			r.tell(Progress{
+				Phase: fmt.Sprintf("waiting for %d", left), Done: 1, Conns: r.fleet.client.Connections(),
+				Sent: r.total.Sent, Received: r.total.Received, Errors: r.total.Errors(),
+			})
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
