@@ -63,6 +63,10 @@ type recorder struct {
 	latency *hdrhistogram.Histogram // by when the message was due, or sent
 	lag     *hdrhistogram.Histogram // from when a message was due to when it was sent
 	reasons map[string]uint64       // why connections have ended
+
+	// All messages, also those that do not count: what went, came back, and will not
+	// come back.
+	begun, back, gone uint64
 }
 
 func newRecorder() *recorder {
@@ -71,6 +75,9 @@ func newRecorder() *recorder {
 
 func (r *recorder) add(more *recorder) {
 	r.Counts.add(&more.Counts)
+	r.begun += more.begun
+	r.back += more.back
+	r.gone += more.gone
 	r.latency.Merge(more.latency)
 	r.lag.Merge(more.lag)
 	for why, n := range more.reasons {
