@@ -19,7 +19,7 @@ type stretch struct {
 type stretched struct {
 	counted time.Duration
 	cut     bool // it was ended because too much was waiting
-	first   flow // when what counts began
+	first   flow // when what counts began, or the warm-up if it did not get further
 	last    flow // when it was over
 }
 
@@ -54,12 +54,13 @@ func (r *echoRun) measure(ctx context.Context, s stretch) stretched {
 	j.until.Store(int64(until))
 	r.asked = s.rate
 	r.pace(s.rate, start)
-	var how stretched
+	r.flow.at = r.now()
+	how, begun := stretched{first: r.flow}, false
 	driving := j.drive(s.rate > 0)
 	r.watch(ctx, from, until, func() *recorder {
 		rec := r.take()
-		if r.flow.at >= from && how.first.at == 0 {
-			how.first = r.flow
+		if r.flow.at >= from && !begun {
+			how.first, begun = r.flow, true
 		}
 		if s.behind > 0 && float64(r.flow.waiting()) > s.rate*s.behind.Seconds() {
 			how.cut = true

@@ -1,0 +1,4 @@
+package bench
+
+// Compared is
+type Compared struct{}
