@@ -24,8 +24,9 @@ const (
 
 // cli is the commands. Its tags are the help.
 type cli struct {
-	Echo   echoCmd   `cmd:"" help:"Send messages that the server sends back, and measure how long that takes."`
-	Search searchCmd `cmd:"" help:"Find the highest rate at which the server keeps what you ask of it."`
+	Echo    echoCmd    `cmd:"" help:"Send messages that the server sends back, and measure how long that takes."`
+	Search  searchCmd  `cmd:"" help:"Find the highest rate at which the server keeps what you ask of it."`
+	Compare compareCmd `cmd:"" help:"Measure two servers in turns, and say what differs."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

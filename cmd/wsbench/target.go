@@ -15,7 +15,12 @@ import (
 // target is where to connect to, and how; all commands have it.
 type target struct {
 	URL string `arg:"" help:"ws://host:port/path or wss://…; {i} is the number of the connection."`
+	PID int    `group:"connection" name:"pid" help:"The server's process, if it runs here: its CPU and memory are reported, with those of what it has started."`
+	handshake
+}
 
+// handshake is how connections are made.
+type handshake struct {
 	Header      []string `group:"connection" short:"H" help:"A header of the handshake, 'Name: value'; may be repeated." sep:"none"`
 	Subprotocol []string `group:"connection" help:"A subprotocol to offer; may be repeated." sep:"none"`
 	Compress    bool     `group:"connection" help:"Offer permessage-deflate."`
@@ -24,13 +29,19 @@ type target struct {
 	Cert        string   `group:"connection" help:"The client's certificate (PEM)." type:"existingfile"`
 	Key         string   `group:"connection" help:"Its key (PEM)." type:"existingfile"`
 	ServerName  string   `group:"connection" help:"The name that the certificate must have (SNI)."`
-	PID         int      `group:"connection" name:"pid" help:"The server's process, if it runs here: its CPU and memory are reported."`
 	LocalAddr   []string `group:"connection" help:"Connect from this address, or in turn from several; may be repeated."`
 }
 
 // bench gives the target in the words of the library.
 func (t *target) bench() (bench.Target, error) {
-	b := bench.Target{URL: t.URL, Header: http.Header{}, Subprotocols: t.Subprotocol, Compress: t.Compress, PID: t.PID}
+	b, err := t.handshake.bench()
+	b.URL, b.PID = t.URL, t.PID
+	return b, err
+}
+
+// bench gives a target without its URL.
+func (t *handshake) bench() (bench.Target, error) {
+	b := bench.Target{Header: http.Header{}, Subprotocols: t.Subprotocol, Compress: t.Compress}
 	for _, h := range t.Header {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok || strings.TrimSpace(name) == "" {
@@ -51,7 +62,7 @@ func (t *target) bench() (bench.Target, error) {
 }
 
 // tls gives the settings for wss.
-func (t *target) tls() (*tls.Config, error) {
+func (t *handshake) tls() (*tls.Config, error) {
 	c := &tls.Config{InsecureSkipVerify: t.Insecure, ServerName: t.ServerName}
 	if t.CA != "" {
 		pem, err := os.ReadFile(t.CA)
