@@ -96,7 +96,7 @@ func (p Search) Run(ctx context.Context, tell func(Progress)) (*Result, error) {
 		return nil, err
 	}
 	defer s.close()
-	s.base = *base
+	s.base, s.one = *base, s.step
 	limited, cancel := context.WithTimeout(ctx, plan.MaxTime)
 	defer cancel()
 	s.stopped = s.search(limited)
@@ -113,6 +113,7 @@ type searching struct {
 	tell   func(Progress)
 	base   Result // what the results of all steps have in common
 	bounds bisection
+	one    func(ctx context.Context, rate float64) (step Step, stopped string)
 
 	steps   []Step
 	results []*Result // of each step
@@ -168,7 +169,7 @@ func (s *searching) try(ctx context.Context, rate float64) (verdict Verdict, sto
 	count := map[Verdict]int{}
 	need := s.plan.Repeats/2 + 1
 	for {
-		step, stopped := s.step(ctx, rate)
+		step, stopped := s.one(ctx, rate)
 		if stopped != "" {
 			return "", stopped
 		}

@@ -201,6 +201,43 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// A verdict that is close to the limit, or the first that is not kept, is that of the
+// majority.
+func TestVerdictOfTheMajority(t *testing.T) {
+	clear := func(v Verdict) Step { return Step{Verdict: v} }
+	isClose := func(v Verdict) Step { return Step{Verdict: v, Close: true} }
+	for name, c := range map[string]struct {
+		known float64 // not kept so far; 0: none
+		steps []Step
+		want  Verdict
+	}{
+		"kept":                    {0, []Step{clear(Kept)}, Kept},
+		"kept, and close":         {0, []Step{isClose(Kept), clear(Kept)}, Kept},
+		"kept by majority":        {0, []Step{clear(Broken), isClose(Kept), isClose(Kept)}, Kept},
+		"broken the first time":   {0, []Step{clear(Broken), clear(Broken)}, Broken},
+		"broken by majority":      {900, []Step{isClose(Kept), clear(Broken), isClose(Broken)}, Broken},
+		"broken":                  {900, []Step{clear(Broken)}, Broken},
+		"the client":              {900, []Step{clear(ByClient)}, ByClient},
+		"the client as often":     {0, []Step{isClose(ByClient), clear(Kept), clear(Broken)}, ByClient},
+		"the client is all of it": {0, []Step{clear(ByClient), clear(ByClient)}, ByClient},
+	} {
+		s := &searching{plan: &Search{Repeats: 3}, bounds: bisection{high: c.known}}
+		left := c.steps
+		s.one = func(context.Context, float64) (Step, string) {
+			if len(left) == 0 {
+				t.Fatalf("%s: one step too many", name)
+			}
+			step := left[0]
+			left = left[1:]
+			step.Rate = 100
+			return step, ""
+		}
+		if got, _ := s.try(context.Background(), 100); got != c.want || len(left) > 0 {
+			t.Errorf("%s: %v with %d steps left", name, got, len(left))
+		}
+	}
+}
+
 func TestSearchPlansAreChecked(t *testing.T) {
 	good := Search{Target: Target{URL: "ws://h/"}, SLO: slos(t, "p99<1s"), Sizes: Sizes{20, 20}, Conns: 1, Step: time.Second}
 	if err := good.Check(); err != nil {
