@@ -49,7 +49,7 @@ func TestBisectionAsks(t *testing.T) {
 // Whatever the verdicts are, it ends.
 func TestBisectionFinds(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7))
-	for range 20000 {
+	for range 5000 {
 		least := math.Exp(rng.Float64() * 10)
 		b := bisection{least: least, most: least * (1.0001 + math.Exp(rng.Float64()*10)), precision: 0.005 + rng.Float64()*rng.Float64()}
 		limit := least * math.Exp(rng.Float64()*12-1)

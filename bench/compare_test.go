@@ -97,6 +97,7 @@ func quick() Echo {
 }
 
 func TestCompareOfTwo(t *testing.T) {
+	t.Parallel()
 	url := serve(t, onMessage(echoes))
 	var phases []string
 	p := Compare{Echo: quick(), A: Side{URL: url, PID: os.Getpid()}, B: Side{URL: url, PID: os.Getpid()}, Rounds: 4, Seed: 5}
@@ -140,6 +141,7 @@ func TestCompareOfTwo(t *testing.T) {
 
 // Two that listen at the same address are started one after the other, and ended.
 func TestCompareStartsServers(t *testing.T) {
+	t.Parallel()
 	c, target := asProcess(t, "")
 	c.Stop = 10 * time.Second
 	p := Compare{Echo: quick(), A: Side{URL: target.URL, Command: c}, B: Side{URL: target.URL, Command: c}, Rounds: 2, Restart: true}
@@ -166,6 +168,7 @@ func TestCompareStartsServers(t *testing.T) {
 }
 
 func TestCompareIsStopped(t *testing.T) {
+	t.Parallel()
 	url := serve(t, onMessage(echoes))
 	for at, wants := range map[string]string{"round 2 of 9, A": "stopped after", "round 4 of 9, A": ""} {
 		ctx, cancel := context.WithCancel(context.Background())

@@ -7,6 +7,9 @@
 // all who wait meanwhile. A closed loop (Echo.InFlight) waits for each answer; it
 // measures capacity, and hides stalls.
 //
+// Search finds the highest rate of an open loop at which a server keeps its SLOs, and
+// Compare measures two servers in turns and says what differs.
+//
 // Every byte of an echo is checked, and losses, repetitions and changes of order are
 // counted as such. Result.Doubts says when the figures may be the client's rather than
 // the server's.

@@ -27,7 +27,7 @@ type Search struct {
 	// breaks an SLO for the first time: the majority holds. It is odd; zero means 3.
 	Repeats int
 
-	MaxTime time.Duration // for everything; zero means 10 min
+	MaxTime time.Duration // for all steps; zero means 10 min
 	Drain   time.Duration // how long messages may come back after a step; zero means 10 s
 	Loops   int           // event loops of the client; zero: one less than processors
 }

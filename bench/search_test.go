@@ -75,27 +75,40 @@ func search(t *testing.T, p Search) *Result {
 	return r
 }
 
-// A server of 1000 messages a second and not one more: at 1131 its queue grows by 0.13 s
-// in every second, and a step of half a second falls behind by more than 2 %. The lower
-// end of the band leaves room for a machine that makes two of three steps late by more
-// than the SLO.
+// A server of 1000 messages a second and not one more. The upper end of the band is
+// certain: at 1131 the k-th message is due after k/1131 s and answered after k/1000 s at
+// the earliest, so one in the middle of a step (0.7 s after it began) takes 92 ms. The
+// lower end is not, on a machine that makes steps late by more than the SLO: there are
+// three attempts, and one in which the client was the slow one says nothing of it.
 func TestSearchFindsTheLimit(t *testing.T) {
-	t.Parallel()
-	r := search(t, Search{
-		Target: Target{URL: oneByOne(t, time.Millisecond)}, SLO: slos(t, "p50<100ms", "errors=0"),
-		Min: 400, Precision: 0.2, Step: 600 * time.Millisecond, Warmup: 200 * time.Millisecond,
-	})
-	f := r.Search
-	if f.Rate < 400 || f.Rate > 1131 || f.Broken > 1600 || len(r.Failed) > 0 {
-		t.Errorf("found %v, %v is broken: %+v, %v", f.Rate, f.Broken, f.Steps, r.Failed)
+	p := Search{
+		Target: Target{URL: oneByOne(t, time.Millisecond)}, SLO: slos(t, "p50<80ms", "errors=0"),
+		Min: 400, Precision: 0.5, Step: 600 * time.Millisecond, Warmup: 400 * time.Millisecond,
 	}
-	if r.Rate != f.Rate || r.Counts.Received == 0 || len(r.Findings) != 2 || !strings.Contains(r.Findings[0], "p50<100ms, errors=0 is kept at") {
+	var r *Result
+	for range 3 {
+		r = search(t, p)
+		if f := r.Search; f.Rate > 1130 || f.Broken == 0 {
+			t.Fatalf("found %v, %v is broken: %+v", f.Rate, f.Broken, f.Steps)
+		}
+		if r.Search.Rate >= 400 {
+			break
+		}
+	}
+	f := r.Search
+	if f.Rate < 400 {
+		if f.Limit == "client" {
+			t.Skip("this machine is too busy")
+		}
+		t.Fatalf("found %v, %v is broken: %+v", f.Rate, f.Broken, f.Steps)
+	}
+	if r.Rate != f.Rate || r.Counts.Received == 0 || len(r.Findings) != 2 || !strings.Contains(r.Findings[0], "p50<80ms, errors=0 is kept at") {
 		t.Errorf("the result is of %v, %+v: %q", r.Rate, r.Counts, r.Findings)
 	}
 	if len(r.Tables) != 1 || len(r.Tables[0].Rows) != len(f.Steps) || len(r.Plots) != 1 || len(r.Plots[0].Lines) != 3 {
 		t.Errorf("%+v %+v", r.Tables, r.Plots)
 	}
-	if x := r.Plots[0].Lines[1].X; !slices.IsSorted(x) || len(slices.Compact(x)) != len(x) || len(x) < 3 {
+	if x := r.Plots[0].Lines[1].X; !slices.IsSorted(x) || len(slices.Compact(x)) != len(x) || len(x) < 2 {
 		t.Errorf("the rates of the plot are %v", x)
 	}
 }
@@ -104,8 +117,8 @@ func TestSearchFindsTheLimit(t *testing.T) {
 // the limit.
 func TestSearchWithTheLowestTooHigh(t *testing.T) {
 	t.Parallel()
-	r := search(t, Search{Target: Target{URL: oneByOne(t, time.Millisecond)}, SLO: slos(t, "p50<50ms"), Min: 4000})
-	if r.Search.Rate != 0 || r.Search.Broken != 4000 || len(r.Failed) != 1 || !strings.Contains(r.Failed[0], "lowest rate, 4000") {
+	r := search(t, Search{Target: Target{URL: oneByOne(t, time.Millisecond)}, SLO: slos(t, "p50<50ms"), Min: 2500})
+	if r.Search.Rate != 0 || r.Search.Broken != 2500 || len(r.Failed) != 1 || !strings.Contains(r.Failed[0], "lowest rate, 2500") {
 		t.Errorf("%+v, %v", r.Search, r.Failed)
 	}
 	if n := len(r.Search.Steps); n < 2 || n > 3 {
@@ -168,9 +181,11 @@ func TestSearchEndsEarly(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	flows := func(sent, back uint64) stretched {
-		return stretched{first: flow{at: time.Second}, last: flow{at: 2 * time.Second, begun: sent, back: back}}
+	flows := func(sent, back uint64) stretched { // in 5 s
+		return stretched{first: flow{at: time.Second}, last: flow{at: 6 * time.Second, begun: sent, back: back}}
 	}
+	short := flows(1000, 910)
+	short.last.at = 2 * time.Second
 	spoilt := func(f func(c *Counts)) *Result {
 		r := resultOf(100, 0)
 		f(&r.Counts)
@@ -188,6 +203,7 @@ func TestJudge(t *testing.T) {
 		"good though late":    {resultOf(100, 0), flows(1000, 1000), late, Kept, "p50 is 50"},
 		"a little behind":     {resultOf(100, 0), flows(1000, 981), nil, Kept, ""},
 		"behind":              {resultOf(100, 0), flows(1000, 970), nil, Broken, "fell behind"},
+		"of a short step":     {resultOf(100, 0), short, nil, Kept, ""},
 		"few messages":        {resultOf(100, 0), flows(50, 41), nil, Kept, ""},
 		"slow":                {resultOf(300, 0), flows(300, 300), nil, Broken, "p50 is 150"},
 		"slow, and so are we": {resultOf(300, 0), flows(300, 300), late, ByClient, "sent late"},

@@ -90,7 +90,7 @@ func judge(all []SLO, r *Result, how stretched, clientDoubts []string) Step {
 	}
 	if how.cut {
 		slow = append(slow, fmt.Sprintf("given up: %d messages were waiting", how.last.waiting()))
-	} else if sent, back := how.fell(); sent-back > max(leastBehind, behindShare*sent) {
+	} else if sent, back := how.fell(); sent-back > how.tolerated(sent) {
 		slow = append(slow, fmt.Sprintf("the server fell behind: %.0f messages were sent, %.0f came back", sent, back))
 	}
 	if n := r.Counts.Dropped; n > 0 {
@@ -112,12 +112,13 @@ func judge(all []SLO, r *Result, how stretched, clientDoubts []string) Step {
 	return step
 }
 
-// A server has not reached the rate if it fell behind by more than this share of what
-// was sent, and by more than some messages.
-const (
-	behindShare = 0.02
-	leastBehind = 10
-)
+// tolerated is how much less than what was sent may come back of a rate that is reached:
+// a share, the messages of a moment, and some at least.
+func (h stretched) tolerated(sent float64) float64 {
+	const share, moment, some = 0.02, 0.1, 10 // moment in seconds
+	took := (h.last.at - h.first.at).Seconds()
+	return max(some, sent*max(share, moment/max(took, moment)))
+}
 
 // fell gives what was sent and what came back while what counts was sent.
 func (h stretched) fell() (sent, back float64) {

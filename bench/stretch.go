@@ -45,7 +45,7 @@ func (r *echoRun) take() *recorder {
 
 // measure sends, and collects what comes back.
 func (r *echoRun) measure(ctx context.Context, s stretch) stretched {
-	ctx, cut := context.WithCancel(ctx)
+	sending, cut := context.WithCancel(ctx)
 	defer cut()
 	j := r.job
 	start := r.now() + 10*time.Millisecond
@@ -57,7 +57,7 @@ func (r *echoRun) measure(ctx context.Context, s stretch) stretched {
 	r.flow.at = r.now()
 	how, begun := stretched{first: r.flow}, false
 	driving := j.drive(s.rate > 0)
-	r.watch(ctx, from, until, func() *recorder {
+	r.watch(sending, from, until, func() *recorder {
 		rec := r.take()
 		if r.flow.at >= from && !begun {
 			how.first, begun = r.flow, true
@@ -71,11 +71,17 @@ func (r *echoRun) measure(ctx context.Context, s stretch) stretched {
 	how.last = r.flow
 	r.noteUsage(len(j.lanes.all()))
 	j.until.Store(min(j.until.Load(), int64(r.now()))) // if ctx has ended
+	if ctx.Err() != nil {
+		s.grace = min(s.grace, hurry)
+	}
 	r.await(s)
 	driving.stop()
 	how.counted = max(0, time.Duration(j.until.Load())-from)
 	return how
 }
+
+// hurry is the grace there is when the run is stopped from outside.
+const hurry = 2 * time.Second
 
 // isThrough says whether everything that was due is sent. What was sent is in the
 // recorders that are taken after.
