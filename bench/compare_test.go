@@ -6,8 +6,12 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/headrace/headrace/engine"
 )
 
 func TestTurns(t *testing.T) {
@@ -96,30 +100,39 @@ func quick() Echo {
 	return Echo{Sizes: Sizes{20, 20}, Conns: 5, Rate: 200, Loops: 1, Warmup: 20 * time.Millisecond, Duration: 150 * time.Millisecond}
 }
 
+// opens is an echo that calls f for every connection.
+func opens(t *testing.T, f func()) string {
+	t.Helper()
+	return serve(t, engine.Endpoint{Handler: engine.HandlerFuncs{Message: echoes, Open: func(*engine.Conn) { f() }}})
+}
+
 func TestCompareOfTwo(t *testing.T) {
 	t.Parallel()
-	url := serve(t, onMessage(echoes))
-	var phases []string
-	p := Compare{Echo: quick(), A: Side{URL: url, PID: os.Getpid()}, B: Side{URL: url, PID: os.Getpid()}, Rounds: 4, Seed: 5}
-	r, err := p.Run(context.Background(), func(p Progress) {
-		if name, _, ok := strings.Cut(p.Phase, ", measuring"); ok && !slices.Contains(phases, name) {
-			phases = append(phases, name)
-		}
-	})
+	var mu sync.Mutex
+	var opened strings.Builder // the side, for every connection
+	noting := func(side string) string {
+		return opens(t, func() {
+			mu.Lock()
+			defer mu.Unlock()
+			opened.WriteString(side)
+		})
+	}
+	p := Compare{Echo: quick(), A: Side{URL: noting("A"), PID: os.Getpid()}, B: Side{URL: noting("B"), PID: os.Getpid()}, Rounds: 4, Seed: 5}
+	r, err := p.Run(context.Background(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"warm-up round, A", "warm-up round, B"}
+	want := "AAAAABBBBB" // the warm-up
 	for i, turn := range turns(5, 4) {
 		for _, side := range turn {
-			want = append(want, "round "+string(rune('1'+i))+" of 4, "+string(rune('A'+side)))
+			want += strings.Repeat("AB"[side:side+1], 5)
 		}
-		if first := string(rune('A' + turn[0])); r.Compare.First[i] != first {
+		if first := "AB"[turn[0] : turn[0]+1]; r.Compare.First[i] != first {
 			t.Errorf("round %d began with %s: %v", i+1, first, r.Compare.First)
 		}
 	}
-	if !slices.Equal(phases, want) {
-		t.Errorf("it went %q, want %q", phases, want)
+	if opened.String() != want {
+		t.Errorf("it went %s, want %s", opened.String(), want)
 	}
 	if len(r.Compare.Ratios) != 3 || len(r.Findings) != 3 || len(r.Tables) != 3 || len(r.Tables[2].Rows) != 4 || len(r.Plots[0].Lines) != 3 {
 		t.Errorf("%+v", r)
@@ -169,15 +182,16 @@ func TestCompareStartsServers(t *testing.T) {
 
 func TestCompareIsStopped(t *testing.T) {
 	t.Parallel()
-	url := serve(t, onMessage(echoes))
-	for at, wants := range map[string]string{"round 2 of 9, A": "stopped after", "round 4 of 9, A": ""} {
+	for at, wants := range map[int32]string{21: "stopped after 1 rounds", 41: ""} { // in the second round, and the fourth
 		ctx, cancel := context.WithCancel(context.Background())
-		p := Compare{Echo: quick(), A: Side{URL: url}, B: Side{URL: url}, Rounds: 9, Seed: 1}
-		r, err := p.Run(ctx, func(p Progress) {
-			if strings.HasPrefix(p.Phase, at) {
+		var n atomic.Int32
+		url := opens(t, func() {
+			if n.Add(1) == at {
 				cancel()
 			}
 		})
+		p := Compare{Echo: quick(), A: Side{URL: url}, B: Side{URL: url}, Rounds: 9, Seed: 1}
+		r, err := p.Run(ctx, nil)
 		switch {
 		case wants != "" && (err == nil || !strings.Contains(err.Error(), wants)):
 			t.Errorf("%v", err)

@@ -61,11 +61,12 @@ func (s *searching) conclude(res *Result, slo string) {
 	find := func(format string, a ...any) { res.Findings = append(res.Findings, fmt.Sprintf(format, a...)) }
 	fail := func(format string, a ...any) { res.Failed = append(res.Failed, fmt.Sprintf(format, a...)) }
 	doubt := func(format string, a ...any) { res.Doubts = append(res.Doubts, fmt.Sprintf(format, a...)) }
+	low, high := short(b.low), short(b.high)
 	if b.low > 0 {
-		find("%s is kept at %.4g messages/s", slo, b.low)
+		find("%s is kept at %s messages/s", slo, low)
 	}
 	if b.high > 0 {
-		find("it is not kept at %.4g messages/s: %s", b.high, s.why(b.high))
+		find("it is not kept at %s messages/s: %s", high, s.why(b.high))
 	}
 	switch {
 	case s.stopped == stoppedByUser || s.stopped == stoppedByTime:
@@ -75,17 +76,17 @@ func (s *searching) conclude(res *Result, slo string) {
 		fail("%s", s.stopped)
 	case b.high > 0 && s.limits == ByClient:
 		f.Limit = "client"
-		doubt("the client's limit was reached first, at %.4g messages/s: the server's may be higher", b.high)
+		doubt("the client's limit was reached first, at %s messages/s: the server's may be higher", high)
 		if b.low == 0 {
-			fail("not even the lowest rate, %.4g messages/s, was kept, and the client may be why", b.high)
+			fail("not even the lowest rate, %s messages/s, was kept, and the client may be why", high)
 		}
 	case b.high > 0:
 		f.Limit = "server"
 		if b.low == 0 {
-			fail("even the lowest rate, %.4g messages/s, breaks %s: %s", b.high, slo, s.why(b.high))
+			fail("even the lowest rate, %s messages/s, breaks %s: %s", high, slo, s.why(b.high))
 		}
 	default:
-		fail("even the highest rate, %.4g messages/s, keeps %s: the search must go higher", b.low, slo)
+		fail("even the highest rate, %s messages/s, keeps %s: the search must go higher", low, slo)
 	}
 }
 
@@ -112,7 +113,7 @@ func stepTable(steps []Step) Table {
 			cpu = fmt.Sprintf("%.2f", p.Cores)
 		}
 		t.Rows = append(t.Rows, []string{
-			fmt.Sprintf("%.4g", p.Rate), fmt.Sprintf("%.0f", p.Achieved), fromMS(p.P50), fromMS(p.P99), fromMS(p.Max),
+			short(p.Rate), fmt.Sprintf("%.0f", p.Achieved), fromMS(p.P50), fromMS(p.P99), fromMS(p.Max),
 			fmt.Sprint(p.Errors), cpu, string(p.Verdict), p.Why,
 		})
 	}

@@ -133,14 +133,14 @@ func (s *searching) told(p Progress) {
 		return
 	}
 	if p.Phase != "connecting" {
-		between := fmt.Sprintf("from %.4g on", s.plan.Min)
+		between := fmt.Sprintf("from %s on", short(s.plan.Min))
 		switch b := s.bounds; {
 		case b.low > 0 && b.high > 0:
-			between = fmt.Sprintf("%.4g..%.4g", b.low, b.high)
+			between = fmt.Sprintf("%s..%s", short(b.low), short(b.high))
 		case b.low > 0:
-			between = fmt.Sprintf("over %.4g", b.low)
+			between = fmt.Sprintf("over %s", short(b.low))
 		}
-		p.Phase = fmt.Sprintf("step %d (%s): %.4g/s, %s", len(s.steps)+1, between, p.Asked, p.Phase)
+		p.Phase = fmt.Sprintf("step %d (%s): %s/s, %s", len(s.steps)+1, between, short(p.Asked), p.Phase)
 	}
 	s.tell(p)
 }
