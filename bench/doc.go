@@ -11,6 +11,9 @@
 // phases, with messages of several kinds, and with slow readers, resets and reconnect
 // storms on purpose. What becomes of the connections that it disturbs is counted apart.
 //
+// Search finds the highest rate of an open loop at which a server keeps its SLOs, and
+// Compare measures two servers in turns and says what differs.
+//
 // Every byte of an echo is checked, and losses, repetitions and changes of order are
 // counted as such. Result.Doubts says when the figures may be the client's rather than
 // the server's.

@@ -27,6 +27,31 @@ type echoLane struct {
 	open    atomic.Int32 // len(conns)
 	through atomic.Bool  // open loop: everything that was due before the end is sent
 	due     atomic.Int64 // send everything that is due until then, in nanoseconds since the job began
+	order   atomic.Pointer[order]
+}
+
+// order is what a lane is to do from its next turn on. It is given away with
+// echoLane.order.
+type order struct {
+	pacer  Pacer
+	next   time.Duration
+	hangUp bool // close all connections, and forget what is on its way
+}
+
+// obey carries out the order that there is, if any. Loop-only.
+func (d *echoLane) obey() {
+	o := d.order.Swap(nil)
+	switch {
+	case o == nil:
+	case o.hangUp:
+		for _, e := range slices.Clone(d.conns) {
+			e.ours = true
+			_ = e.conn.Close(engine.CloseNormal, "")
+		}
+	default:
+		d.pacer, d.next = o.pacer, o.next
+		d.through.Store(false)
+	}
 }
 
 func (d *echoLane) of() *lane { return d.lane }
@@ -37,6 +62,7 @@ type echoConn struct {
 	conn   *engine.Conn
 	number uint32
 	out    outstanding
+	ours   bool // its end is our own will
 }
 
 // echoJob sends messages over connections and expects them back.
@@ -49,6 +75,9 @@ type echoJob struct {
 	depth   int          // closed loop: messages on their way on each connection
 
 	lanes *lanes[*echoLane]
+
+	mu   sync.Mutex
+	lost []uint32 // connections that have ended, by number
 }
 
 func newEchoJob(content *content, sizes Sizes, depth int) *echoJob {
@@ -90,15 +119,23 @@ func (h connHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
 		return
 	}
 	d := e.lane
-	d.rec.end(info)
-	d.rec.Lost += uint64(e.out.missing())
+	missing := uint64(e.out.missing())
+	d.rec.gone += missing
+	if !e.ours {
+		d.rec.end(info)
+		d.rec.Lost += missing
+	}
 	e.out = outstanding{}
+	d.job.mu.Lock()
+	d.job.lost = append(d.job.lost, e.number)
+	d.job.mu.Unlock()
 	d.open.Add(-1)
 	d.conns = slices.DeleteFunc(d.conns, func(x *echoConn) bool { return x == e })
 }
 
 // run sends what is due.
 func (d *echoLane) run() (more bool) {
+	d.obey()
 	if d.pacer == nil {
 		d.fill()
 		return false
@@ -150,6 +187,9 @@ func (e *echoConn) send(due time.Duration) bool {
 			e.out.next-- // it is not on its way
 		}
 	}
+	if ok {
+		d.rec.begun++
+	}
 	if counts {
 		if ok {
 			d.rec.Sent++
@@ -181,6 +221,7 @@ func (e *echoConn) receive(op engine.Op, p []byte) {
 		d.rec.Reordered++
 	case inOrder:
 	}
+	d.rec.back++
 	if at >= time.Duration(d.job.from.Load()) {
 		d.rec.Received++
 		d.rec.Bytes += uint64(len(p))

@@ -79,8 +79,8 @@ func TestExpectationsThatFail(t *testing.T) {
 			if c.name != "late" && r.Counts.Reordered != 0 {
 				t.Errorf("%d are reordered", r.Counts.Reordered)
 			}
-			if len(r.Crossed) != 1 || !strings.HasPrefix(r.Crossed[0], "phase one: errors>0: it is 1") && c.name != "late" {
-				t.Errorf("conditions that hold: %q", r.Crossed)
+			if len(r.Failed) != 1 || !strings.HasPrefix(r.Failed[0], "phase one: errors>0: it is 1") && c.name != "late" {
+				t.Errorf("conditions that hold: %q", r.Failed)
 			}
 			k := r.Kinds[0].Counts
 			if k.Duplicated = r.Counts.Duplicated; k != r.Counts || r.Phases[0].Counts != r.Counts {

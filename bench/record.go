@@ -64,6 +64,10 @@ type recorder struct {
 	lag     *hdrhistogram.Histogram // from when a message was due to when it was sent
 	reasons map[string]uint64       // why connections have ended
 	parts   *breakdown              // what a scenario tells apart; else nil
+
+	// All messages, also those that do not count: what went, came back, and will not
+	// come back.
+	begun, back, gone uint64
 }
 
 func newRecorder() *recorder {
@@ -72,6 +76,9 @@ func newRecorder() *recorder {
 
 func (r *recorder) add(more *recorder) {
 	r.Counts.add(&more.Counts)
+	r.begun += more.begun
+	r.back += more.back
+	r.gone += more.gone
 	r.latency.Merge(more.latency)
 	r.lag.Merge(more.lag)
 	for why, n := range more.reasons {

@@ -16,7 +16,24 @@ func (r *Result) WriteText(w io.Writer) error {
 	for _, d := range r.Doubts {
 		t.line("DOUBTFUL: %s", d)
 	}
+	for _, f := range r.Failed {
+		t.line("FAILED: %s", f)
+	}
 	t.line("%s %s", r.Job, r.URL)
+	for _, f := range r.Findings {
+		t.line("  %s", f)
+	}
+	if r.Compare == nil {
+		t.measured(r)
+	}
+	for i := range r.Tables {
+		t.table(&r.Tables[i])
+	}
+	return t.err
+}
+
+// measured writes what one stretch of messages has shown.
+func (t *textReport) measured(r *Result) {
 	loop := fmt.Sprintf("closed loop, %d in flight on each", r.InFlight)
 	if r.Rate > 0 || len(r.Phases) > 0 {
 		loop = fmt.Sprintf("open loop, %.0f messages/s", r.Rate)
@@ -49,10 +66,6 @@ func (r *Result) WriteText(w io.Writer) error {
 	}
 	t.reasons("refused", r.Refused)
 	t.reasons("ended", r.Ended)
-	for i := range r.Tables {
-		t.table(&r.Tables[i])
-	}
-	return t.err
 }
 
 // textReport keeps the first error of its writer.
@@ -67,8 +80,8 @@ func (t *textReport) line(format string, a ...any) {
 	}
 }
 
-// table writes a table, its columns as wide as they need be: the first to the left, the
-// others to the right.
+// table writes a table, its columns as wide as they need be: words to the left, numbers
+// to the right.
 func (t *textReport) table(of *Table) {
 	width := make([]int, len(of.Columns))
 	all := append([][]string{of.Columns}, of.Rows...)
@@ -82,7 +95,7 @@ func (t *textReport) table(of *Table) {
 		var b strings.Builder
 		for i, cell := range row {
 			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
-			if i == 0 {
+			if i == 0 || of.hasWords(i) {
 				b.WriteString("  " + cell + pad)
 			} else {
 				b.WriteString("  " + pad + cell)
@@ -90,6 +103,13 @@ func (t *textReport) table(of *Table) {
 		}
 		t.line("%s", strings.TrimRight(b.String(), " "))
 	}
+}
+
+// hasWords says whether a column has anything but numbers.
+func (t *Table) hasWords(column int) bool {
+	return slices.ContainsFunc(t.Rows, func(row []string) bool {
+		return column < len(row) && row[column] != "" && !strings.ContainsAny(row[column][:1], "0123456789+-.<>")
+	})
 }
 
 // times writes the quantiles of a histogram.

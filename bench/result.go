@@ -36,14 +36,17 @@ type Result struct {
 	Kinds     []Kind    `json:"kinds,omitempty"` // of messages
 	Disturbed *OwnDoing `json:"disturbed,omitempty"`
 	Unasked   uint64    `json:"unasked,omitempty"` // messages that answer none of ours
-	Crossed   []string  `json:"crossed,omitempty"` // which of its conditions hold, and what is
 
-	Client  Client   `json:"client"`
-	Server  *Usage   `json:"server,omitempty"` // if its process was looked at
-	Machine Machine  `json:"machine"`
-	Tables  []Table  `json:"tables,omitempty"` // what the job has besides, for the reports
-	Plots   []Plot   `json:"plots,omitempty"`
-	Doubts  []string `json:"doubts,omitempty"` // why the figures may not be the server's
+	Client   Client    `json:"client"`
+	Server   *Usage    `json:"server,omitempty"` // if its process was looked at
+	Machine  Machine   `json:"machine"`
+	Search   *Found    `json:"search,omitempty"`   // job search
+	Compare  *Compared `json:"compare,omitempty"`  // job compare
+	Findings []string  `json:"findings,omitempty"` // what the job has found, in words
+	Failed   []string  `json:"failed,omitempty"`   // conditions of a scenario that hold, and what was to be found and was not
+	Tables   []Table   `json:"tables,omitempty"`   // what the job has besides, for the reports
+	Plots    []Plot    `json:"plots,omitempty"`
+	Doubts   []string  `json:"doubts,omitempty"` // why the figures may not be the server's
 }
 
 const resultVersion = 1

@@ -2,8 +2,6 @@ package bench
 
 import (
 	"context"
-	"math/rand/v2"
-	"time"
 
 	"github.com/headrace/headrace/engine"
 )
@@ -15,85 +13,41 @@ func (p Echo) Run(ctx context.Context, tell func(Progress)) (*Result, error) {
 		return nil, err
 	}
 	result := &Result{Job: "echo", Conns: plan.Conns, Sizes: plan.Sizes.String(), Rate: plan.Rate, InFlight: plan.InFlight}
-	s, err := newSession(&plan.Target, plan.Loops, plan.Conns, result, tell)
+	r, err := plan.begin(ctx, result, tell)
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
-	s.asked = plan.Rate
-	r := &echoRun{session: s, plan: &plan, job: newEchoJob(newContent(plan.op(), plan.Sizes.Max), plan.Sizes, plan.InFlight)}
-	handler := func(i int) engine.Handler { return connHandler{r.job, uint32(i)} }
-	if err := s.connect(ctx, plan.Conns, plan.Opening, handler); err != nil {
-		return nil, err
-	}
-	return r.measure(ctx), nil
+	defer r.close()
+	counted := r.measure(ctx, stretch{rate: plan.Rate, warmup: plan.Warmup, duration: plan.Duration, grace: plan.Grace}).counted
+	r.close() // what has not come back by now is lost
+	r.total.add(r.job.lanes.rest())
+	return r.finish(counted), nil
 }
 
-// echoRun is a run under way.
+// begin opens the connections of a plan with all its defaults. echoRun.close must be
+// called when there is no error.
+func (p *Echo) begin(ctx context.Context, result *Result, tell func(Progress)) (*echoRun, error) {
+	s, err := newSession(&p.Target, p.Loops, p.Conns, result, tell)
+	if err != nil {
+		return nil, err
+	}
+	r := &echoRun{session: s, plan: p, job: newEchoJob(newContent(p.op(), p.Sizes.Max), p.Sizes, p.InFlight)}
+	r.job.began = s.began
+	if err := s.connect(ctx, p.Conns, p.Opening, r.handler); err != nil {
+		s.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// echoRun is a run under way, with its connections: one stretch after the other can be
+// measured over them.
 type echoRun struct {
 	*session
 	plan *Echo
 	job  *echoJob
+	flow flow
 }
 
-// measure sends, and collects what comes back.
-func (r *echoRun) measure(ctx context.Context) *Result {
-	p, j := r.plan, r.job
-	start := r.now() + 10*time.Millisecond
-	from, until := start+p.Warmup, start+p.Warmup+p.Duration
-	j.began = r.began
-	j.from.Store(int64(from))
-	j.until.Store(int64(until))
-	r.pace(start)
-	driving := j.drive(p.Rate > 0)
-	r.watch(ctx, from, until, j.lanes.take)
-	r.noteUsage(len(j.lanes.all()))
-	j.until.Store(min(j.until.Load(), int64(r.now()))) // if ctx has ended
-	r.await()
-	driving.stop()
-	r.close() // what has not come back by now is lost
-	r.total.add(j.lanes.rest())
-	return r.finish(max(0, time.Duration(j.until.Load())-from))
-}
-
-// isThrough says whether everything that was due is sent. What was sent is in the
-// recorders that are taken after.
-func (r *echoRun) isThrough() bool {
-	for _, d := range r.job.lanes.all() {
-		if r.plan.Rate > 0 && !d.through.Load() {
-			return false
-		}
-	}
-	return true
-}
-
-// await gives messages that are on their way some time to come back.
-func (r *echoRun) await() {
-	for end := time.Now().Add(r.plan.Grace); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		through := r.isThrough()
-		r.total.add(r.job.lanes.take())
-		if through && r.total.Received+r.total.Lost >= r.total.Sent {
-			return
-		}
-	}
-}
-
-// pace gives each loop its part of the rate.
-func (r *echoRun) pace(start time.Duration) {
-	p, all := r.plan, 0
-	lanes := r.job.lanes.all()
-	for _, d := range lanes {
-		all += int(d.open.Load())
-	}
-	for i, d := range lanes {
-		if p.Rate == 0 {
-			continue
-		}
-		rate := max(p.Rate*float64(d.open.Load())/float64(all), 1e-3)
-		d.pacer = Constant{rate}
-		if p.Poisson {
-			d.pacer = Poisson{rate, rand.New(rand.NewPCG(uint64(i), 2))}
-		}
-		d.next = start + seconds(rand.Float64()/rate)
-	}
-}
+// handler is that of connection i.
+func (r *echoRun) handler(i int) engine.Handler { return connHandler{r.job, uint32(i)} }

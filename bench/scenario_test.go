@@ -120,8 +120,8 @@ fail if: [p50>10ms, max>1h]
 	if spike.At(99) < 300*time.Millisecond || spike.At(50) < 3*before.At(50) {
 		t.Errorf("p50 and p99 are %v and %v before, %v and %v in the spike", before.At(50), before.At(99), spike.At(50), spike.At(99))
 	}
-	if len(r.Crossed) != 1 || !strings.HasPrefix(r.Crossed[0], "p50>10ms: it is ") {
-		t.Errorf("conditions that hold: %q", r.Crossed)
+	if len(r.Failed) != 1 || !strings.HasPrefix(r.Failed[0], "p50>10ms: it is ") {
+		t.Errorf("conditions that hold: %q", r.Failed)
 	}
 }
 

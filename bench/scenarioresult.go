@@ -88,13 +88,13 @@ func (r *scenarioRun) judge(res *Result) {
 		as := &Result{Seconds: p.Seconds(), Counts: p.Counts, Latency: p.Latency, Refused: map[string]uint64{"": p.Refused}}
 		for _, t := range r.plan.Phases[i].FailIf {
 			if yes, is := t.Crossed(as); yes {
-				res.Crossed = append(res.Crossed, fmt.Sprintf("phase %s: %s", p.Name, is))
+				res.Failed = append(res.Failed, fmt.Sprintf("phase %s: %s", p.Name, is))
 			}
 		}
 	}
 	for _, t := range r.plan.FailIf {
 		if yes, is := t.Crossed(res); yes {
-			res.Crossed = append(res.Crossed, is)
+			res.Failed = append(res.Failed, is)
 		}
 	}
 }

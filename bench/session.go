@@ -87,7 +87,7 @@ func (s *session) connect(ctx context.Context, n int, how Opening, handler func(
 
 // startUsage begins to look at what client and server use.
 func (s *session) startUsage() {
-	s.client = Process{os.Getpid()}.watch()
+	s.client = Process{pid: os.Getpid()}.watch()
 	s.server = s.server.process.watch()
 }
 

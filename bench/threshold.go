@@ -1,73 +1,18 @@
 package bench
 
-import (
-	"fmt"
-	"regexp"
-	"strconv"
-	"strings"
-	"time"
-)
+import "fmt"
 
 // Threshold is something that must not be: "p99>10ms", "errors>0", "rate<5000".
-type Threshold struct {
-	text    string
-	what    string
-	quant   float64
-	greater bool
-	limit   float64 // seconds for latencies
-}
-
-var thresholdForm = regexp.MustCompile(`^\s*(p[0-9.]+|max|errors|lost|dropped|refused|rate)\s*([<>])\s*(\S+)\s*$`)
+type Threshold struct{ condition }
 
 // ParseThreshold reads one.
 func ParseThreshold(s string) (Threshold, error) {
-	m := thresholdForm.FindStringSubmatch(s)
-	if m == nil {
-		return Threshold{}, fmt.Errorf("%q: a condition is like p99>10ms, max>1s, errors>0, lost>0, dropped>0, refused>0 or rate<5000", s)
-	}
-	t := Threshold{text: strings.TrimSpace(s), what: m[1], greater: m[2] == ">"}
-	var err error
-	switch {
-	case m[1] == "max":
-		t.quant = 100
-	case m[1][0] == 'p':
-		if t.quant, err = strconv.ParseFloat(m[1][1:], 64); err != nil || t.quant <= 0 || t.quant > 100 {
-			return t, fmt.Errorf("%q: a percentile is more than 0 and at most 100", s)
-		}
-	default:
-		if t.limit, err = strconv.ParseFloat(m[3], 64); err != nil {
-			return t, fmt.Errorf("%q: %q is no number", s, m[3])
-		}
-		return t, nil
-	}
-	d, err := time.ParseDuration(m[3])
-	if err != nil {
-		return t, fmt.Errorf("%q: %q is no time, such as 10ms or 1.5s", s, m[3])
-	}
-	t.limit = d.Seconds()
-	return t, nil
+	c, err := parseCondition(s, "p99>10ms, max>1s, errors>0, lost>0.1%, dropped>0, refused>0 or rate<5000")
+	return Threshold{c}, err
 }
 
 // Crossed says whether a result has what must not be, and in words what it has.
 func (t Threshold) Crossed(r *Result) (crossed bool, is string) {
-	var v float64
-	switch {
-	case t.quant > 0:
-		d := r.Latency.At(t.quant)
-		v, is = d.Seconds(), fmt.Sprint(Round(d))
-	default:
-		v = map[string]float64{
-			"errors": float64(r.Counts.Errors()), "lost": float64(r.Counts.Lost), "dropped": float64(r.Counts.Dropped),
-			"refused": float64(r.refusals()), "rate": r.Throughput(),
-		}[t.what]
-		is = strconv.FormatFloat(v, 'f', -1, 64)
-	}
-	return t.greater && v > t.limit || !t.greater && v < t.limit, fmt.Sprintf("%s: it is %s", t.text, is)
-}
-
-func (r *Result) refusals() (n uint64) {
-	for _, x := range r.Refused {
-		n += x
-	}
-	return n
+	v, is := t.value(r)
+	return t.holds(v), fmt.Sprintf("%s: it is %s", t.text, is)
 }

@@ -9,12 +9,12 @@ import (
 
 // timeline is what a scenario wants at each moment, since its beginning. Immutable.
 type timeline struct {
-	spans []stretch
+	spans []span
 	all   float64 // messages of the whole time
 }
 
-// stretch is one phase on the time line.
-type stretch struct {
+// span is one phase on the time line.
+type span struct {
 	from, to time.Duration
 	conns    Span
 	rate     Span
@@ -26,7 +26,7 @@ func newTimeline(stages []Stage) *timeline {
 	at := time.Duration(0)
 	for i := range stages {
 		s := &stages[i]
-		t.spans = append(t.spans, stretch{from: at, to: at + s.For, conns: s.Conns, rate: s.Rate, before: t.all})
+		t.spans = append(t.spans, span{from: at, to: at + s.For, conns: s.Conns, rate: s.Rate, before: t.all})
 		t.all += (s.Rate.From + s.Rate.To) / 2 * s.For.Seconds()
 		at += s.For
 	}
@@ -43,7 +43,7 @@ func (t *timeline) phase(at time.Duration) int {
 }
 
 // part says how much of the phase has passed, 0 to 1.
-func (s *stretch) part(at time.Duration) float64 {
+func (s *span) part(at time.Duration) float64 {
 	return min(1, max(0, float64(at-s.from)/float64(s.to-s.from)))
 }
 

@@ -10,6 +10,13 @@ import (
 // echoCmd is wsbench echo.
 type echoCmd struct {
 	target
+	load
+	opening
+	output
+}
+
+// load is what is sent.
+type load struct {
 	Conns    int           `default:"100" help:"Connections."`
 	Size     string        `default:"20" help:"Bytes of a message: 20, 4KiB, or 100-4000."`
 	Text     bool          `help:"Send text; binary otherwise."`
@@ -18,23 +25,27 @@ type echoCmd struct {
 	Inflight int           `group:"load" help:"Messages on their way on each connection (closed loop; without --rate 1)."`
 	Warmup   time.Duration `default:"1s" help:"Sent before, and not counted."`
 	Duration time.Duration `default:"10s" help:"How long to measure."`
-	opening
-	output
 }
 
 // Run is called by kong.
 func (c *echoCmd) Run(ctx context.Context, to *console) error {
-	sizes, err := bench.ParseSizes(c.Size)
-	if err != nil {
-		return &usageError{err}
-	}
 	at, err := c.target.bench()
 	if err != nil {
 		return &usageError{err}
 	}
-	return c.output.carryOut(ctx, bench.Echo{
-		Target: at, Opening: c.opening.bench(), Conns: c.Conns, Sizes: sizes, Text: c.Text,
-		Rate: c.Rate, Poisson: c.Poisson, InFlight: c.Inflight,
-		Warmup: c.Warmup, Duration: c.Duration, Loops: c.Loops,
-	}, to)
+	job, err := c.load.bench(at, &c.opening)
+	if err != nil {
+		return &usageError{err}
+	}
+	return c.output.carryOut(ctx, job, to)
+}
+
+// bench gives the plan in the words of the library.
+func (l *load) bench(at bench.Target, how *opening) (bench.Echo, error) {
+	sizes, err := bench.ParseSizes(l.Size)
+	return bench.Echo{
+		Target: at, Opening: how.bench(), Conns: l.Conns, Sizes: sizes, Text: l.Text,
+		Rate: l.Rate, Poisson: l.Poisson, InFlight: l.Inflight,
+		Warmup: l.Warmup, Duration: l.Duration, Loops: how.Loops,
+	}, err
 }

@@ -19,13 +19,15 @@ const (
 	exitOK      = 0
 	exitFailed  = 1 // could not run
 	exitUsage   = 2
-	exitCrossed = 3 // a --fail-if holds, or --strict and the figures are doubtful
+	exitCrossed = 3 // a --fail-if holds, what was looked for is not there, or --strict and the figures are doubtful
 )
 
 // cli is the commands. Its tags are the help.
 type cli struct {
-	Echo echoCmd `cmd:"" help:"Send messages that the server sends back, and measure how long that takes."`
-	Run  runCmd  `cmd:"" help:"Carry out a scenario from a file: connections, messages and what is expected back, in phases with spikes, slow readers, resets and reconnect storms."`
+	Echo    echoCmd    `cmd:"" help:"Send messages that the server sends back, and measure how long that takes."`
+	Run     runCmd     `cmd:"" help:"Carry out a scenario from a file: connections, messages and what is expected back, in phases with spikes, slow readers, resets and reconnect storms."`
+	Search  searchCmd  `cmd:"" help:"Find the highest rate at which the server keeps what you ask of it."`
+	Compare compareCmd `cmd:"" help:"Measure two servers in turns, and say what differs."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

@@ -47,6 +47,7 @@ func TestExitCodes(t *testing.T) {
 	url := serveEcho(t, 0)
 	slow := serveEcho(t, 30*time.Millisecond)
 	quick := []string{"--warmup=50ms", "--duration=300ms", "--conns=5"}
+	quickSteps := []string{"--step-warmup=50ms", "--step-duration=200ms"}
 	for _, c := range []struct {
 		args  []string
 		code  int
@@ -65,6 +66,29 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"echo", url, "-H", "nothing"}, exitUsage, "Name: value"},
 		{[]string{"echo", url, "--cert=main.go"}, exitUsage, "go together"},
 		{[]string{"echo", url, "--local-addr=here"}, exitUsage, "IP address"},
+		{[]string{"search", "--help"}, exitOK, "--slo"},
+		{[]string{"search", url}, exitUsage, "--slo"},
+		{[]string{"search", url, "--slo=p99>1s"}, exitUsage, "what must not be"},
+		{[]string{"search", url, "--slo=p99<1s", "--precision=5"}, exitUsage, "no share"},
+		{[]string{"search", url, "--slo=p99<1s", "--min=0"}, exitUsage, "more than 0"},
+		{[]string{"search", url, "--slo=p99<1s", "--min=10", "--max=5"}, exitUsage, "smaller"},
+		{[]string{"search", "ws://127.0.0.1:1/", "--slo=p99<1s"}, exitFailed, "refused"},
+		{append([]string{"search", url, "--slo=p50<2s", "--min=50", "--max=100", "--conns=5"}, quickSteps...), exitCrossed, "even the highest rate, 100"},
+		{append([]string{"search", slow, "--slo=p50<20ms", "--slo=errors=0", "--min=50", "--conns=5"}, quickSteps...), exitCrossed, "lowest rate, 50"},
+		{append([]string{"search", slow, "--slo=p50<2s", "--min=50", "--max=5000", "--precision=100%", "--conns=5"}, quickSteps...), exitOK, "p50<2s is kept at"},
+		{[]string{"compare", "--help"}, exitOK, "--start-a"},
+		{[]string{"compare"}, exitUsage, "<url-a>"},
+		{[]string{"compare", url, url, "--rounds=1"}, exitUsage, "2 to 1000"},
+		{[]string{"compare", url, url, "--fail-if=p99>1s"}, exitUsage, "use wsbench echo"},
+		{[]string{"compare", url, "--start-a=a | b"}, exitUsage, "for a shell"},
+		{[]string{"compare", url, "--start-a='a"}, exitUsage, "invalid command line"},
+		{[]string{"compare", url, "--start-a= "}, exitUsage, "names no program"},
+		{[]string{"compare", url, "--start-a=a", "--start-b=b"}, exitUsage, "same address"},
+		{[]string{"compare", url, "--cpus-server=0"}, exitUsage, "--start-a"},
+		{[]string{"compare", url, "--cpus-a=x", "--start-a=a"}, exitUsage, "--cpus-a"},
+		{[]string{"compare", url, "--restart"}, exitUsage, "started anew"},
+		{[]string{"compare", "ws://127.0.0.1:1/", "--start-a=sh -c 'echo no $((3+4)) >&2'", "--start-b=b", "--restart"}, exitFailed, "no 7"},
+		{[]string{"compare", url, slow, "--rounds=5", "--warmup=10ms", "--duration=100ms", "--conns=5"}, exitOK, "B's median latency is "},
 		{[]string{"echo", "ws://127.0.0.1:1/"}, exitFailed, "refused"},
 		{[]string{"echo", strings.Replace(url, "/echo", "/none", 1)}, exitFailed, "404"},
 		{append([]string{"echo", url, "--rate=200"}, quick...), exitOK, "errors      none"},

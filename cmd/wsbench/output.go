@@ -75,7 +75,7 @@ func (o *output) write(r *bench.Result, limits []bench.Threshold, out io.Writer)
 			crossed = append(crossed, is)
 		}
 	}
-	crossed = append(crossed, r.Crossed...)
+	crossed = append(crossed, r.Failed...)
 	if o.Strict && len(r.Doubts) > 0 {
 		crossed = append(crossed, "the figures are doubtful (--strict)")
 	}

@@ -21,8 +21,21 @@ type target struct {
 // bench gives the target in the words of the library.
 func (t *target) bench() (bench.Target, error) { return t.connection.to(t.URL) }
 
-// connection is how to connect; all commands have it.
+// connection is how to connect to a server that may be looked at.
 type connection struct {
+	PID int `group:"connection" name:"pid" help:"The server's process, if it runs here: its CPU and memory are reported, with those of what it has started."`
+	handshake
+}
+
+// to gives a target in the words of the library.
+func (t *connection) to(url string) (bench.Target, error) {
+	b, err := t.handshake.bench()
+	b.URL, b.PID = url, t.PID
+	return b, err
+}
+
+// handshake is how connections are made.
+type handshake struct {
 	Header      []string `group:"connection" short:"H" help:"A header of the handshake, 'Name: value'; may be repeated." sep:"none"`
 	Subprotocol []string `group:"connection" help:"A subprotocol to offer; may be repeated." sep:"none"`
 	Compress    bool     `group:"connection" help:"Offer permessage-deflate."`
@@ -31,13 +44,12 @@ type connection struct {
 	Cert        string   `group:"connection" help:"The client's certificate (PEM)." type:"existingfile"`
 	Key         string   `group:"connection" help:"Its key (PEM)." type:"existingfile"`
 	ServerName  string   `group:"connection" help:"The name that the certificate must have (SNI)."`
-	PID         int      `group:"connection" name:"pid" help:"The server's process, if it runs here: its CPU and memory are reported."`
 	LocalAddr   []string `group:"connection" help:"Connect from this address, or in turn from several; may be repeated."`
 }
 
-// to gives a target in the words of the library.
-func (t *connection) to(url string) (bench.Target, error) {
-	b := bench.Target{URL: url, Header: http.Header{}, Subprotocols: t.Subprotocol, Compress: t.Compress, PID: t.PID}
+// bench gives a target without its URL.
+func (t *handshake) bench() (bench.Target, error) {
+	b := bench.Target{Header: http.Header{}, Subprotocols: t.Subprotocol, Compress: t.Compress}
 	for _, h := range t.Header {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok || strings.TrimSpace(name) == "" {
@@ -58,7 +70,7 @@ func (t *connection) to(url string) (bench.Target, error) {
 }
 
 // tls gives the settings for wss.
-func (t *connection) tls() (*tls.Config, error) {
+func (t *handshake) tls() (*tls.Config, error) {
 	c := &tls.Config{InsecureSkipVerify: t.Insecure, ServerName: t.ServerName}
 	if t.CA != "" {
 		pem, err := os.ReadFile(t.CA)
