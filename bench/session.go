@@ -67,7 +67,7 @@ func newSession(t *Target, loops, conns int, result *Result, tell func(Progress)
 	if s.fleet, err = newFleet(t, loops, conns); err != nil {
 		return nil, err
 	}
-	result.Version, result.URL, result.Started, result.Machine = resultVersion, t.URL, time.Now(), thisMachine()
+	result.Version, result.URL, result.Started, result.Machine = resultVersion, t.shown(), time.Now(), thisMachine()
 	return s, nil
 }
 

@@ -84,7 +84,7 @@ func TestSizesAreSpreadAsAsked(t *testing.T) {
 		{"20:90%,100-199:10%", within(100, 149), 0.05},
 		{"exp:5000@16-1MiB", within(0, 4999), 1 - math.Exp(-1)},
 		{"exp:5000@16-1MiB", within(10000, 1<<20), math.Exp(-2)},
-		{"exp:5000@1000-5000", within(5000, 5000), math.Exp(-1)},     // what is above
+		{"exp:5000@1000-5000", within(5000, 5000), math.Exp(-1)},      // what is above
 		{"exp:5000@1000-5000", within(1000, 1000), 1 - math.Exp(-.2)}, // what is below
 		{"lognormal:10000,1.2", within(0, 9999), 0.5},
 		{"lognormal:10000,1.2", within(33202, 1<<20), 0.158655}, // a sigma above: 10000 e^1.2 = 33201.2
@@ -105,7 +105,7 @@ func TestSizesAreSpreadAsAsked(t *testing.T) {
 				hits++
 			}
 		}
-		
+
 		slack := 5*math.Sqrt(c.share*(1-c.share)/draws) + 3e-4
 		if got := float64(hits) / draws; math.Abs(got-c.share) > slack {
 			t.Errorf("%s: a share of %.4f, want %.4f ± %.4f", c.text, got, c.share, slack)

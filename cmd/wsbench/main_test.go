@@ -22,30 +22,39 @@ func serveEcho(t *testing.T, delay time.Duration) (url string) {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
-		conn, _, _, err := ws.UpgradeHTTP(r, w)
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		for {
-			p, op, err := wsutil.ReadClientData(conn)
-			if err != nil {
-				return
-			}
-			time.Sleep(delay)
-			if wsutil.WriteServerMessage(conn, op, p) != nil {
-				return
-			}
-		}
+		echo(w, r, delay)
 	})
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	return strings.Replace(srv.URL, "http", "ws", 1) + "/echo"
 }
 
+// echo sends everything back on one connection.
+func echo(w http.ResponseWriter, r *http.Request, delay time.Duration) {
+	conn, _, _, err := ws.UpgradeHTTP(r, w)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	for {
+		p, op, err := wsutil.ReadClientData(conn)
+		if err != nil {
+			return
+		}
+		time.Sleep(delay)
+		if wsutil.WriteServerMessage(conn, op, p) != nil {
+			return
+		}
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	url := serveEcho(t, 0)
 	slow := serveEcho(t, 30*time.Millisecond)
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	quick := []string{"--warmup=50ms", "--duration=300ms", "--conns=5"}
 	for _, c := range []struct {
 		args  []string
@@ -65,6 +74,12 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"echo", url, "-H", "nothing"}, exitUsage, "Name: value"},
 		{[]string{"echo", url, "--cert=main.go"}, exitUsage, "go together"},
 		{[]string{"echo", url, "--local-addr=here"}, exitUsage, "IP address"},
+		{[]string{"echo", url, "--local-addr=203.0.113.1"}, exitUsage, "no address of this machine"},
+		{[]string{"echo", url, "--lines=nothing"}, exitUsage, "nothing"},
+		{[]string{"echo", url, "--lines=" + empty}, exitUsage, "is empty"},
+		{[]string{"echo", url + "?t={line}"}, exitUsage, "--lines FILE"},
+		{[]string{"echo", url, "--proxy=socks5://u:secret@h:1"}, exitUsage, "--proxy must be"},
+		{[]string{"echo", "ws+unix:/none.sock:/"}, exitFailed, "no such file"},
 		{[]string{"echo", "ws://127.0.0.1:1/"}, exitFailed, "refused"},
 		{[]string{"echo", strings.Replace(url, "/echo", "/none", 1)}, exitFailed, "404"},
 		{append([]string{"echo", url, "--rate=200"}, quick...), exitOK, "errors      none"},

@@ -3,9 +3,10 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
-	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
@@ -14,10 +15,11 @@ import (
 
 // target is where to connect to, and how; all commands have it.
 type target struct {
-	URL string `arg:"" help:"ws://host:port/path or wss://…; {i} is the number of the connection."`
+	URL string `arg:"" help:"ws://host:port/path, wss://…, or ws+unix:/file.sock:/path for a unix socket. {i} in it is the number of the connection, {i%10} that modulo 10, {line} its line of --lines. Reports have the URL as it is given here."`
 
-	Header      []string `group:"connection" short:"H" help:"A header of the handshake, 'Name: value'; may be repeated." sep:"none"`
-	Subprotocol []string `group:"connection" help:"A subprotocol to offer; may be repeated." sep:"none"`
+	Header      []string `group:"connection" short:"H" help:"A header of the handshake, 'Name: value', with {i} and {line} as in the URL; may be repeated. Reports don't have it." sep:"none"`
+	Subprotocol []string `group:"connection" help:"A subprotocol to offer, with {i} and {line} likewise; may be repeated." sep:"none"`
+	Lines       string   `group:"connection" help:"A file with a line for each connection, such as its token: {line}. The lines come again from the first when there are no more." type:"existingfile" placeholder:"FILE"`
 	Compress    bool     `group:"connection" help:"Offer permessage-deflate."`
 	Insecure    bool     `group:"connection" help:"Accept any certificate."`
 	CA          string   `group:"connection" help:"Believe the certificates in this file (PEM)." type:"existingfile"`
@@ -25,7 +27,8 @@ type target struct {
 	Key         string   `group:"connection" help:"Its key (PEM)." type:"existingfile"`
 	ServerName  string   `group:"connection" help:"The name that the certificate must have (SNI)."`
 	PID         int      `group:"connection" name:"pid" help:"The server's process, if it runs here: its CPU and memory are reported."`
-	LocalAddr   []string `group:"connection" help:"Connect from this address, or in turn from several; may be repeated."`
+	LocalAddr   []string `group:"connection" help:"Connect from this address, or in turn from several: 127.0.0.2-127.0.0.9, 10.0.0.0/28, or a list. Each has some 28,000 ports for one address of a server." placeholder:"ADDR"`
+	Proxy       string   `group:"connection" help:"Connect through this http proxy, http://[user:password@]host:port; env: as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say." placeholder:"URL"`
 }
 
 // bench gives the target in the words of the library.
@@ -39,15 +42,55 @@ func (t *target) bench() (bench.Target, error) {
 		b.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
 	for _, a := range t.LocalAddr {
-		ip := net.ParseIP(a)
-		if ip == nil {
-			return b, fmt.Errorf("--local-addr %q is no IP address", a)
+		addrs, err := bench.ParseAddrs(a)
+		if err != nil {
+			return b, fmt.Errorf("--local-addr %w", err)
 		}
-		b.LocalAddrs = append(b.LocalAddrs, ip)
+		b.LocalAddrs = append(b.LocalAddrs, addrs...)
 	}
 	var err error
+	if b.Lines, err = readLines(t.Lines); err != nil {
+		return b, fmt.Errorf("--lines: %w", err)
+	}
+	if b.Proxy, err = proxy(t.Proxy); err != nil {
+		return b, err
+	}
 	b.TLS, err = t.tls()
 	return b, err
+}
+
+// readLines reads the lines of a file; no name is none.
+func readLines(name string) ([]string, error) {
+	if name == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) == 0 {
+		return nil, fmt.Errorf("%s is empty", name)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSuffix(lines[i], "\r")
+	}
+	return lines, nil
+}
+
+// proxy gives what the flag asks for.
+func proxy(flag string) (func(*http.Request) (*url.URL, error), error) {
+	switch flag {
+	case "":
+		return nil, nil
+	case "env":
+		return http.ProxyFromEnvironment, nil
+	}
+	u, err := url.Parse(flag)
+	if err != nil || u.Scheme != "http" || u.Host == "" { // what it is may have a password
+		return nil, errors.New("--proxy must be http://[user:password@]host:port, or env")
+	}
+	return http.ProxyURL(u), nil
 }
 
 // tls gives the settings for wss.
