@@ -23,7 +23,7 @@ type Machine struct {
 
 // thisMachine looks around.
 func thisMachine() Machine {
-	m := Machine{Processors: runtime.NumCPU(), Go: runtime.Version(), Processor: runtime.GOARCH, Version: "unknown"}
+	m := Machine{Processors: runtime.GOMAXPROCS(0), Go: runtime.Version(), Processor: runtime.GOARCH, Version: "unknown"}
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {
 		m.Kernel = unix.ByteSliceToString(name.Sysname[:]) + " " + unix.ByteSliceToString(name.Release[:])

@@ -137,7 +137,7 @@ func inMS(d time.Duration) float64 { return float64(d) / float64(time.Millisecon
 // is called when what counts is over, while the connections are still there.
 func (s *session) noteUsage(loops int) {
 	_, cores := s.client.since()
-	s.result.Client = Client{Cores: cores, Loops: loops, Allowed: runtime.NumCPU()}
+	s.result.Client = Client{Cores: cores, Loops: loops, Allowed: runtime.GOMAXPROCS(0)}
 	s.result.Client.Memory, _ = s.client.process.Resident()
 	if !s.looksAt {
 		return

@@ -123,6 +123,15 @@ func (t *target) tls() (*tls.Config, error) {
 type opening struct {
 	ConnectRate float64 `group:"connection" help:"Connections opened in a second; without it as fast as the server takes them."`
 	Loops       int     `group:"connection" help:"Event loops of the client; without it one less than processors."`
+	CPUs        cpus    `group:"connection" name:"cpus" help:"Run on these processors only, such as 1 or 0,2-3: the others are for the server. Loops follow." placeholder:"LIST"`
+}
+
+// AfterApply is called by kong when the flags are read: before there are loops.
+func (o *opening) AfterApply() error {
+	if err := o.CPUs.pin(); err != nil {
+		return fmt.Errorf("--cpus: %w", err)
+	}
+	return nil
 }
 
 func (o *opening) bench() bench.Opening { return bench.Opening{Rate: o.ConnectRate} }
