@@ -63,7 +63,11 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{[]string{"--help"}, exitOK, "Usage: wsbench"},
 		{[]string{"echo", "--help"}, exitOK, "--rate"},
-		{[]string{}, exitUsage, "see wsbench --help"},
+		{[]string{"--version"}, exitOK, "wsbench "},
+		{[]string{}, exitUsage, "Usage: wsbench <command>"},
+		{[]string{"nonsense"}, exitUsage, "see wsbench --help"},
+		{[]string{"echo", url, "--cpus=1-0"}, exitUsage, "numbers of processors"},
+		{[]string{"echo", url, "--cpus=1023"}, exitUsage, "no processor 1023"},
 		{[]string{"echo"}, exitUsage, "<url>"},
 		{[]string{"echo", url, "--nonsense"}, exitUsage, "unknown flag"},
 		{[]string{"echo", "http://x/"}, exitUsage, "ws://"},
