@@ -83,7 +83,7 @@ func (t *Target) checkLocal() error {
 		conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: ip})
 		switch {
 		case errors.Is(err, unix.EADDRNOTAVAIL):
-			return fmt.Errorf("%v is no address of this machine (ip address add %v dev lo would make it one)", ip, ip)
+			return fmt.Errorf("%v is no address of this machine", ip)
 		case err != nil:
 			return fmt.Errorf("%v is no address to connect from: %w", ip, err)
 		}

@@ -77,6 +77,7 @@ func (s *session) now() time.Duration { return time.Since(s.began) }
 
 // connect opens n connections, and tells about it.
 func (s *session) connect(ctx context.Context, n int, how Opening, handler func(i int) engine.Handler) error {
+	s.tell(Progress{Phase: "connecting"})
 	return s.open(ctx, n, how, handler, func(tried int) {
 		opened, failed := s.attempts()
 		s.tell(Progress{Phase: "connecting", Done: float64(tried) / float64(n), Conns: opened, Refused: failed})

@@ -130,3 +130,22 @@ func TestEchoOfSizesByDistribution(t *testing.T) {
 		}
 	}
 }
+
+// What is read is written so that it is read as the same, and keeps to its bounds.
+func FuzzSizes(f *testing.F) {
+	for _, seed := range []string{"20", "100-4K", "exp:500@1-1MiB", "lognormal:200,1.2", "20:90%,1KiB-2KiB:10%"} {
+		f.Add(seed, uint64(1))
+	}
+	f.Fuzz(func(t *testing.T, text string, seed uint64) {
+		sizes, err := ParseSizes(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseSizes(sizes.String()); err != nil || !reflect.DeepEqual(again, sizes) {
+			t.Errorf("%q is %v, and read again %v, %v", text, sizes, again, err)
+		}
+		if n := sizes.of(rand.New(rand.NewPCG(seed, 0))); n < sizes.Min || n > sizes.Max || n < 0 || n > maxMessage {
+			t.Errorf("%q gives %d", text, n)
+		}
+	})
+}
