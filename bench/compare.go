@@ -40,9 +40,9 @@ func (p Compare) Check() error {
 		started := len(s.Command.Args) > 0
 		switch {
 		case started && s.PID != 0:
-			return fmt.Errorf("%s is started, or it runs as process %d: one of both", s.URL, s.PID)
+			return fmt.Errorf("%s is started, or it runs as process %d: one of both", withoutPassword(s.URL), s.PID)
 		case !started && len(s.Command.CPUs) > 0:
-			return fmt.Errorf("%s is not started here, so it cannot be bound to processors", s.URL)
+			return fmt.Errorf("%s is not started here, so it cannot be bound to processors", withoutPassword(s.URL))
 		case s.Command.Start < 0 || s.Command.Stop < 0:
 			return errors.New("the time to start or to stop is not less than 0")
 		}

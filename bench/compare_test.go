@@ -97,7 +97,7 @@ func TestVerdicts(t *testing.T) {
 
 // quick is a short run.
 func quick() Echo {
-	return Echo{Sizes: Sizes{20, 20}, Conns: 5, Rate: 200, Loops: 1, Warmup: 20 * time.Millisecond, Duration: 150 * time.Millisecond}
+	return Echo{Sizes: Sizes{Min: 20, Max: 20}, Conns: 5, Rate: 200, Loops: 1, Warmup: 20 * time.Millisecond, Duration: 150 * time.Millisecond}
 }
 
 // opens is an echo that calls f for every connection.

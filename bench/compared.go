@@ -117,7 +117,7 @@ func (c *comparing) report(order [][2]int) *Result {
 	e, _ := p.Echo.withDefaults()
 	empty := Histogram{newHistogram()}
 	res := &Result{
-		Version: resultVersion, Job: "compare", URL: "A " + p.A.URL + ", B " + p.B.URL, Started: c.began, Machine: ThisMachine(),
+		Version: resultVersion, Job: "compare", URL: "A " + withoutPassword(p.A.URL) + ", B " + withoutPassword(p.B.URL), Started: c.began, Machine: ThisMachine(),
 		Conns: e.Conns, Sizes: e.Sizes.String(), Rate: e.Rate, InFlight: e.InFlight, Latency: empty, Lag: empty, Handshake: empty,
 	}
 	f := &Compared{Seed: p.Seed, Restart: p.Restart, Ratios: ratios(c.rounds, e.Rate > 0)}
@@ -171,7 +171,7 @@ func (c *comparing) sideTable() Table {
 	t := Table{Title: "servers", Columns: []string{"", "URL", "command", "errors"}}
 	for i := range c.at {
 		at := &c.at[i]
-		t.Rows = append(t.Rows, []string{at.name, at.side.URL, strings.Join(at.side.Command.Args, " "), fmt.Sprint(at.errors.Errors())})
+		t.Rows = append(t.Rows, []string{at.name, withoutPassword(at.side.URL), strings.Join(at.side.Command.Args, " "), fmt.Sprint(at.errors.Errors())})
 	}
 	return t
 }

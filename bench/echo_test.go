@@ -41,7 +41,7 @@ func echoes(c *engine.Conn, op engine.Op, p []byte) { _ = c.Reply(op, p) }
 func run(t *testing.T, p Echo) *Result {
 	t.Helper()
 	if p.Sizes == (Sizes{}) {
-		p.Sizes = Sizes{20, 20}
+		p.Sizes = Sizes{Min: 20, Max: 20}
 	}
 	if p.Conns == 0 {
 		p.Conns = 10
@@ -67,10 +67,10 @@ func TestEchoOfAHealthyServer(t *testing.T) {
 	for name, p := range map[string]Echo{
 		"constant":    {Rate: 2000},
 		"poisson":     {Rate: 2000, Poisson: true},
-		"text":        {Rate: 500, Text: true, Sizes: Sizes{16, 4000}},
+		"text":        {Rate: 500, Text: true, Sizes: Sizes{Min: 16, Max: 4000}},
 		"closed loop": {InFlight: 4},
-		"compressed":  {Rate: 200, Text: true, Sizes: Sizes{300, 300}, Target: Target{Compress: true}},
-		"large":       {InFlight: 1, Conns: 2, Sizes: Sizes{1 << 20, 1 << 20}},
+		"compressed":  {Rate: 200, Text: true, Sizes: Sizes{Min: 300, Max: 300}, Target: Target{Compress: true}},
+		"large":       {InFlight: 1, Conns: 2, Sizes: Sizes{Min: 1 << 20, Max: 1 << 20}},
 	} {
 		p.URL = url
 		p.Warmup = 200 * time.Millisecond
@@ -266,11 +266,11 @@ func TestResultGoesToJSONAndBack(t *testing.T) {
 }
 
 func TestPlansAreChecked(t *testing.T) {
-	good := Echo{Target: Target{URL: "ws://h/"}, Sizes: Sizes{20, 20}, Conns: 1, Duration: time.Second}
+	good := Echo{Target: Target{URL: "ws://h/"}, Sizes: Sizes{Min: 20, Max: 20}, Conns: 1, Duration: time.Second}
 	for what, spoil := range map[string]func(*Echo){
 		"no ws:// or wss://": func(p *Echo) { p.URL = "http://h/" },
 		"fragment":           func(p *Echo) { p.URL = "ws://h/#a" },
-		"bytes to be known":  func(p *Echo) { p.Sizes = Sizes{7, 20} },
+		"bytes to be known":  func(p *Echo) { p.Sizes = Sizes{Min: 7, Max: 20} },
 		"a connection":       func(p *Echo) { p.Conns = 0 },
 		"either a rate":      func(p *Echo) { p.Rate, p.InFlight = 1, 1 },
 		"a rate is":          func(p *Echo) { p.Rate = -1 },

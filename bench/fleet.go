@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,9 @@ func newFleet(t *Target, loops, conns int) (*fleet, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil && uint64(conns)+64 > limit.Cur {
 		return nil, fmt.Errorf("%d connections need as many descriptors, and RLIMIT_NOFILE is %d: raise it (ulimit -n %d), or run several of this", conns, limit.Cur, conns+1000)
+	}
+	if err := t.checkPorts(conns); err != nil {
+		return nil, err
 	}
 	client, err := engine.NewClient(engine.ClientConfig{
 		Loops: loops, MaxConns: conns, HandshakeTimeout: t.DialTimeout, Logger: slog.New(slog.DiscardHandler),
@@ -133,7 +137,11 @@ func (f *fleet) open(ctx context.Context, n int, how Opening, handler func(i int
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.opened == 0 {
-		return errors.Join(context.Cause(ctx), f.last)
+		if f.last == nil {
+			return context.Cause(ctx)
+		}
+		// The error itself has the URL, and that may have a secret.
+		return errors.Join(context.Cause(ctx), fmt.Errorf("%s: %w", f.target.shown(), cmp.Or(errors.Unwrap(f.last), f.last)))
 	}
 	return nil
 }

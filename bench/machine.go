@@ -23,7 +23,7 @@ type Machine struct {
 
 // ThisMachine looks around.
 func ThisMachine() Machine {
-	m := Machine{Processors: runtime.NumCPU(), Go: runtime.Version(), Processor: runtime.GOARCH, Version: "unknown"}
+	m := Machine{Processors: runtime.GOMAXPROCS(0), Go: runtime.Version(), Processor: runtime.GOARCH, Version: Version()}
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {
 		m.Kernel = unix.ByteSliceToString(name.Sysname[:]) + " " + unix.ByteSliceToString(name.Release[:])
@@ -40,8 +40,20 @@ func ThisMachine() Machine {
 			}
 		}
 	}
-	if build, ok := debug.ReadBuildInfo(); ok && build.Main.Version != "" {
-		m.Version = build.Main.Version
-	}
 	return m
+}
+
+// Version is that of the module this program is built from, with the commit where the
+// build knows it.
+func Version() string {
+	build, ok := debug.ReadBuildInfo()
+	if !ok || build.Main.Version == "" {
+		return "unknown"
+	}
+	for _, s := range build.Settings {
+		if s.Key == "vcs.revision" && build.Main.Version == "(devel)" {
+			return s.Value
+		}
+	}
+	return build.Main.Version
 }

@@ -5,64 +5,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"strconv"
-	"strings"
 
 	"github.com/headrace/headrace/engine"
 )
-
-// Sizes are the lengths of messages: one, or evenly spread between two.
-type Sizes struct{ Min, Max int }
-
-// ParseSizes reads "20", "16KiB" or "100-4000".
-func ParseSizes(s string) (Sizes, error) {
-	from, to, isRange := strings.Cut(s, "-")
-	low, err := parseSize(from)
-	high := low
-	if err == nil && isRange {
-		high, err = parseSize(to)
-	}
-	switch {
-	case err != nil:
-		return Sizes{}, fmt.Errorf("size %q: %w", s, err)
-	case low > high:
-		return Sizes{}, fmt.Errorf("size %q: the first is the smaller one", s)
-	}
-	return Sizes{low, high}, nil
-}
-
-func parseSize(s string) (int, error) {
-	unit := 1
-	for suffix, n := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20, "K": 1 << 10, "M": 1 << 20} {
-		if rest, ok := strings.CutSuffix(s, suffix); ok {
-			s, unit = rest, n
-			break
-		}
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 || n > maxMessage/unit {
-		return 0, fmt.Errorf("it must be a number of bytes up to %d MiB, such as 20, 4KiB or 100-4000", maxMessage>>20)
-	}
-	return n * unit, nil
-}
-
-// of gives the length of one message.
-func (s Sizes) of(rng *rand.Rand) int {
-	if s.Min == s.Max {
-		return s.Min
-	}
-	return s.Min + rng.IntN(s.Max-s.Min+1)
-}
-
-// String gives what ParseSizes reads.
-func (s Sizes) String() string {
-	if s.Min == s.Max {
-		return strconv.Itoa(s.Min)
-	}
-	return fmt.Sprintf("%d-%d", s.Min, s.Max)
-}
 
 // Least bytes of a message that can be known again.
 const (

@@ -22,7 +22,7 @@ func TestScenarioExample(t *testing.T) {
 		t.Errorf("%d messages, %d phases, %d conditions", len(s.Messages), len(s.Phases), len(s.FailIf))
 	case s.Messages[0].Weight != 3 || s.Messages[0].Within != 2*time.Second || !s.Messages[0].isStamped():
 		t.Errorf("ping: %+v", s.Messages[0])
-	case *s.Messages[1].Sizes != Sizes{4096, 4096} || s.Messages[1].Text:
+	case *s.Messages[1].Sizes != Sizes{Min: 4096, Max: 4096} || s.Messages[1].Text:
 		t.Errorf("big: %+v", s.Messages[1])
 	case ramp.For != 10*time.Second || ramp.Conns != Span{0, 500} || ramp.Rate != Span{0, 2000}:
 		t.Errorf("ramp: %+v", ramp)

@@ -61,7 +61,7 @@ func slos(t *testing.T, texts ...string) (all []SLO) {
 
 func search(t *testing.T, p Search) *Result {
 	t.Helper()
-	p.Sizes, p.Loops = Sizes{20, 20}, 1
+	p.Sizes, p.Loops = Sizes{Min: 20, Max: 20}, 1
 	if p.Conns == 0 {
 		p.Conns = 10
 	}
@@ -163,7 +163,7 @@ func TestSearchEndsEarly(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	p := Search{
-		Target: Target{URL: serve(t, onMessage(echoes))}, SLO: slos(t, "p50<1s"), Sizes: Sizes{20, 20}, Conns: 5, Loops: 1,
+		Target: Target{URL: serve(t, onMessage(echoes))}, SLO: slos(t, "p50<1s"), Sizes: Sizes{Min: 20, Max: 20}, Conns: 5, Loops: 1,
 		Min: 10, Step: 200 * time.Millisecond,
 	}
 	r, err := p.Run(ctx, func(p Progress) {
@@ -255,7 +255,7 @@ func TestVerdictOfTheMajority(t *testing.T) {
 }
 
 func TestSearchPlansAreChecked(t *testing.T) {
-	good := Search{Target: Target{URL: "ws://h/"}, SLO: slos(t, "p99<1s"), Sizes: Sizes{20, 20}, Conns: 1, Step: time.Second}
+	good := Search{Target: Target{URL: "ws://h/"}, SLO: slos(t, "p99<1s"), Sizes: Sizes{Min: 20, Max: 20}, Conns: 1, Step: time.Second}
 	if err := good.Check(); err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func newSession(t *Target, loops, conns int, result *Result, tell func(Progress)
 	if s.fleet, err = newFleet(t, loops, conns); err != nil {
 		return nil, err
 	}
-	result.Version, result.URL, result.Started, result.Machine = resultVersion, t.URL, time.Now(), ThisMachine()
+	result.Version, result.URL, result.Started, result.Machine = resultVersion, t.shown(), time.Now(), ThisMachine()
 	return s, nil
 }
 
@@ -79,6 +79,7 @@ func (s *session) now() time.Duration { return time.Since(s.began) }
 
 // connect opens n connections, and tells about it.
 func (s *session) connect(ctx context.Context, n int, how Opening, handler func(i int) engine.Handler) error {
+	s.tell(Progress{Phase: "connecting"})
 	return s.open(ctx, n, how, handler, func(tried int) {
 		opened, failed := s.attempts()
 		s.tell(Progress{Phase: "connecting", Done: float64(tried) / float64(n), Conns: opened, Refused: failed})
@@ -139,7 +140,7 @@ func inMS(d time.Duration) float64 { return float64(d) / float64(time.Millisecon
 // is called when what counts is over, while the connections are still there.
 func (s *session) noteUsage(loops int) {
 	_, cores := s.client.since()
-	s.result.Client = Client{Cores: cores, Loops: loops, Allowed: runtime.NumCPU()}
+	s.result.Client = Client{Cores: cores, Loops: loops, Allowed: runtime.GOMAXPROCS(0)}
 	s.result.Client.Memory, _ = s.client.process.Resident()
 	if !s.looksAt {
 		return

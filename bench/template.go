@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -13,12 +14,15 @@ import (
 //	{i%10}   that modulo a number: the same for every tenth connection
 //	{n}      the number of the message on its connection, from 0 on
 //	{time}   milliseconds since 1970
+//	{line}   the line for this connection, of those that WithLines was given: line i
+//	         for connection i, and from the first on again when there are no more
 //	{stamp}  what the load tester knows a message by when it comes back
 //
 // Any other brace stands for itself, so JSON can be written as it is.
 type Template struct {
 	text  string
 	parts []part
+	lines []string
 }
 
 // part is a piece of literal text, or a place.
@@ -35,10 +39,11 @@ const (
 	placeConn
 	placeNumber
 	placeTime
+	placeLine
 	placeStamp
 )
 
-var places = regexp.MustCompile(`\{(i(?:%[0-9]{1,9})?|n|time|stamp)\}`)
+var places = regexp.MustCompile(`\{(i(?:%[0-9]{1,9})?|n|time|line|stamp)\}`)
 
 // ParseTemplate reads one.
 func ParseTemplate(text string) (Template, error) {
@@ -62,6 +67,8 @@ func ParseTemplate(text string) (Template, error) {
 			p.place = placeNumber
 		case 't':
 			p.place = placeTime
+		case 'l':
+			p.place = placeLine
 		default:
 			p.place = placeStamp
 		}
@@ -77,14 +84,21 @@ func ParseTemplate(text string) (Template, error) {
 // String gives the text that was read.
 func (t *Template) String() string { return t.text }
 
+// WithLines gives the template with lines for {line}. Without, it stands for itself. It
+// retains lines.
+func (t Template) WithLines(lines []string) Template {
+	t.lines = lines
+	return t
+}
+
 // HasStamp says whether there is a place for a stamp.
-func (t *Template) HasStamp() bool {
-	for i := range t.parts {
-		if t.parts[i].place == placeStamp {
-			return true
-		}
-	}
-	return false
+func (t *Template) HasStamp() bool { return t.has(placeStamp) }
+
+// HasLine says whether there is a place for a line.
+func (t *Template) HasLine() bool { return t.has(placeLine) }
+
+func (t *Template) has(what place) bool {
+	return slices.ContainsFunc(t.parts, func(p part) bool { return p.place == what })
 }
 
 // AppendTo appends the text for a message. It does not retain stamp.
@@ -103,6 +117,12 @@ func (t *Template) AppendTo(dst []byte, conn int, n uint64, stamp []byte) []byte
 			dst = strconv.AppendUint(dst, n, 10)
 		case placeTime:
 			dst = strconv.AppendInt(dst, time.Now().UnixMilli(), 10)
+		case placeLine:
+			if len(t.lines) == 0 {
+				dst = append(dst, "{line}"...)
+			} else {
+				dst = append(dst, t.lines[conn%len(t.lines)]...)
+			}
 		case placeStamp:
 			dst = append(dst, stamp...)
 		}

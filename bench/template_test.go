@@ -30,6 +30,16 @@ func TestTemplate(t *testing.T) {
 	if got := now.AppendTo(nil, 0, 0, nil); !regexp.MustCompile(`^\d{13}$`).Match(got) {
 		t.Errorf("the time is %q", got)
 	}
+	line, _ := ParseTemplate("a{line}")
+	if got := string(line.AppendTo(nil, 7, 0, nil)); got != "a{line}" || !line.HasLine() || now.HasLine() {
+		t.Errorf("a line without lines is %q", got)
+	}
+	for i, want := range []string{"ax", "ay", "az", "ax"} {
+		with := line.WithLines([]string{"x", "y", "z"})
+		if got := string(with.AppendTo(nil, i, 0, nil)); got != want {
+			t.Errorf("line %d is %q", i, got)
+		}
+	}
 	if has, _ := ParseTemplate("a{stamp}"); !has.HasStamp() || now.HasStamp() {
 		t.Error("HasStamp is wrong")
 	}

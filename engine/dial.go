@@ -35,8 +35,22 @@ type DialOptions struct {
 	// TLS is for wss. Nil means the system's certificates and the name in the URL.
 	TLS *tls.Config
 
-	// LocalAddr is the address to connect from. Nil lets the system choose.
+	// LocalAddr is the address to connect from. Nil lets the system choose. Without a
+	// port it has as many connections as there are ephemeral ports, to each address
+	// that is dialed.
 	LocalAddr *net.TCPAddr
+
+	// DialContext, if not nil, makes the connection to the server, or to the proxy,
+	// in place of net.Dialer, and LocalAddr has no meaning then. It must give a
+	// *net.TCPConn or a *net.UnixConn, such as one to a unix socket whatever the URL
+	// says:
+	//
+	//	DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	//		return new(net.Dialer).DialContext(ctx, "unix", "/run/app.sock")
+	//	},
+	//
+	// Dial takes ownership of what it gives. It is called on Dial's goroutine.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Proxy gives the proxy to connect through, an http URL, or nil for none, as
 	// http.ProxyFromEnvironment does. Nil means none.
@@ -149,64 +163,6 @@ func (d *Dialer) dial(ctx context.Context) (*Conn, error) {
 		return nil, err
 	}
 	return d.client.adopt(ctx, conn, granted)
-}
-
-// connect makes the TCP connection, through a proxy where there is one.
-func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
-	dialer := net.Dialer{KeepAlive: -1}
-	if d.opts.LocalAddr != nil {
-		dialer.LocalAddr = d.opts.LocalAddr
-	}
-	proxy, err := d.proxy()
-	switch {
-	case err != nil:
-		return nil, err
-	case proxy == nil:
-		return dialer.DialContext(ctx, "tcp", d.host)
-	case proxy.Scheme != "http":
-		return nil, fmt.Errorf("the proxy %s is none that speaks http", proxy.Redacted())
-	}
-	conn, err := dialer.DialContext(ctx, "tcp", withPort(proxy))
-	if err != nil {
-		return nil, fmt.Errorf("proxy: %w", err)
-	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if err := d.tunnel(conn, proxy); err != nil {
-		_ = conn.Close()
-		return nil, fmt.Errorf("proxy: %w", err)
-	}
-	return conn, nil
-}
-
-func (d *Dialer) proxy() (*url.URL, error) {
-	if d.opts.Proxy == nil {
-		return nil, nil
-	}
-	asked := *d.url
-	asked.Scheme = strings.Replace(asked.Scheme, "ws", "http", 1)
-	return d.opts.Proxy(&http.Request{URL: &asked, Header: http.Header{}})
-}
-
-// tunnel asks a proxy for a connection to the host (RFC 9110 §9.3.6).
-func (d *Dialer) tunnel(conn net.Conn, proxy *url.URL) error {
-	r := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: d.host}, Host: d.host, Header: http.Header{}}
-	if u := proxy.User; u != nil {
-		password, _ := u.Password()
-		r.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
-	}
-	if err := r.Write(conn); err != nil {
-		return err
-	}
-	// One byte at a time: what follows the answer is not the proxy's.
-	answer, err := readAnswer(bufio.NewReaderSize(&singly{conn, maxAnswer}, 16), r)
-	if err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK {
-		return errors.New(answer.Status)
-	}
-	return nil
 }
 
 // singly reads single bytes, so many at most.

@@ -137,7 +137,7 @@
 // A Client is the other role, on loops of its own: Dialer.Dial blocks until the
 // opening handshake is done, and the connection has no goroutine from then on. Conn,
 // Handler and the limits of Endpoint are the same. Origins and Admit have no meaning
-// there.
+// there. DialOptions.DialContext reaches a unix socket, or what else the caller makes.
 //
 //	client, err := engine.NewClient(engine.ClientConfig{})
 //	dialer, err := client.Dialer("wss://example.com/feed", engine.DialOptions{

@@ -18,7 +18,7 @@ type echoCmd struct {
 // load is what is sent.
 type load struct {
 	Conns    int           `default:"100" help:"Connections."`
-	Size     string        `default:"20" help:"Bytes of a message: 20, 4KiB, or 100-4000."`
+	Size     string        `default:"20" help:"Bytes of a message: 20, 4KiB, 100-4000 (evenly), exp:MEAN, lognormal:MEDIAN,SIGMA[@16-64KiB], or shares such as 20:90%,1KiB:9%,64KiB:1%."`
 	Text     bool          `help:"Send text; binary otherwise."`
 	Rate     float64       `group:"load" help:"Messages a second over all connections, whatever comes back (open loop)."`
 	Poisson  bool          `group:"load" help:"With --rate: as independent users send, not evenly."`

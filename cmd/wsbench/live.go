@@ -11,22 +11,41 @@ import (
 	"github.com/headrace/headrace/bench"
 )
 
-// live shows how a run gets on: one line that changes on a terminal, a line a second
-// elsewhere.
+// live shows how a run gets on: a screen on a terminal, a line a second elsewhere. The
+// report goes elsewhere, to the standard output.
 type live struct {
-	to       io.Writer
-	terminal bool
-	shown    bool
+	to     io.Writer
+	screen *screen // nil: lines
 }
 
 func newLive(to io.Writer) *live {
 	f, ok := to.(*os.File)
-	return &live{to: to, terminal: ok && term.IsTerminal(int(f.Fd()))}
+	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
+		return &live{to: to}
+	}
+	return &live{to: to, screen: newScreen(f)}
+}
+
+// show shows what a run tells. It does not wait for the terminal.
+func (l *live) show(p bench.Progress) {
+	if l.screen != nil {
+		l.screen.show(p)
+		return
+	}
+	fmt.Fprintln(l.to, progressLine(p))
+}
+
+// end leaves no trace on a terminal. Safe from any goroutine, and more than once.
+func (l *live) end() {
+	if l.screen != nil {
+		l.screen.end()
+	}
 }
 
 const barWidth = 20
 
-func (l *live) show(p bench.Progress) {
+// progressLine is what is told in one line.
+func progressLine(p bench.Progress) string {
 	done := int(min(max(p.Done, 0), 1) * barWidth)
 	bar := strings.Repeat("#", done) + strings.Repeat(".", barWidth-done)
 	line := fmt.Sprintf("[%s] %-10s %d connections", bar, p.Phase, p.Conns)
@@ -36,17 +55,5 @@ func (l *live) show(p bench.Progress) {
 	if p.Sent > 0 {
 		line += fmt.Sprintf("  %d sent, %d back  p50 %v  p99 %v  max %v  errors %d", p.Sent, p.Received, bench.Round(p.P50), bench.Round(p.P99), bench.Round(p.Max), p.Errors)
 	}
-	if l.terminal {
-		fmt.Fprintf(l.to, "\r\x1b[K%s", line)
-		l.shown = true
-	} else {
-		fmt.Fprintln(l.to, line)
-	}
-}
-
-// end leaves the line behind.
-func (l *live) end() {
-	if l.shown {
-		fmt.Fprint(l.to, "\r\x1b[K")
-	}
+	return line
 }

@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
+	"runtime"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/headrace/headrace/bench"
 )
 
 // The exit codes.
@@ -19,11 +22,14 @@ const (
 	exitOK      = 0
 	exitFailed  = 1 // could not run
 	exitUsage   = 2
-	exitCrossed = 3 // a --fail-if holds, what was looked for is not there, or --strict and the figures are doubtful
+	exitCrossed = 3   // a --fail-if holds, what was looked for is not there, or --strict and the figures are doubtful
+	exitSignal  = 128 // and the signal's number: ended at once, or before there was anything to report
 )
 
 // cli is the commands. Its tags are the help.
 type cli struct {
+	Version kong.VersionFlag `help:"Print the version."`
+
 	Echo    echoCmd    `cmd:"" help:"Send messages that the server sends back, and measure how long that takes."`
 	Run     runCmd     `cmd:"" help:"Carry out a scenario from a file: connections, messages and what is expected back, in phases with spikes, slow readers, resets and reconnect storms."`
 	Search  searchCmd  `cmd:"" help:"Find the highest rate at which the server keeps what you ask of it."`
@@ -33,17 +39,39 @@ type cli struct {
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // console is where a command writes.
-type console struct{ out, err io.Writer }
+type console struct {
+	out, err io.Writer
+	live     atomic.Pointer[live]
+}
+
+// watch begins to show how a run gets on.
+func (c *console) watch() *live {
+	l := newLive(c.err)
+	c.live.Store(l)
+	return l
+}
+
+// clear takes away what is shown, for good. Safe from any goroutine.
+func (c *console) clear() {
+	if l := c.live.Load(); l != nil {
+		l.end()
+	}
+}
 
 // run is the program without its process: it gives the exit code.
 func run(args []string, stdout, stderr io.Writer) (code int) {
 	var commands cli
 	code = -1
+	if len(args) == 0 { // the help, as for a mistake
+		_ = run([]string{"--help"}, stderr, stderr)
+		return exitUsage
+	}
 	parser, err := kong.New(&commands,
 		kong.Name("wsbench"),
 		kong.Description("Measures WebSocket servers. Latency counts from when a message was due, every byte is checked, and the report says when the client was the slow one."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(c int) { code = c }),
+		kong.Vars{"version": fmt.Sprintf("wsbench %s (%s %s/%s)", bench.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {
@@ -58,12 +86,14 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 		fmt.Fprintf(stderr, "wsbench: %v (see wsbench --help)\n", err)
 		return exitUsage
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	to := &console{out: stdout, err: stderr}
+	ctx, stop := interruptible(to.clear)
 	defer stop()
 	at.BindTo(ctx, (*context.Context)(nil))
-	err = at.Run(&console{stdout, stderr})
+	err = at.Run(to)
 	var crossed *crossedError
 	var usage *usageError
+	var interrupted *interruptedError
 	switch {
 	case err == nil:
 		return exitOK
@@ -71,6 +101,8 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 		code = exitCrossed
 	case errors.As(err, &usage):
 		code = exitUsage
+	case errors.As(err, &interrupted):
+		code = exitSignal + int(syscall.SIGINT)
 	default:
 		code = exitFailed
 	}
@@ -82,6 +114,11 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 type crossedError struct{ what string }
 
 func (e *crossedError) Error() string { return e.what }
+
+// interruptedError says that a run was ended before there was anything to report.
+type interruptedError struct{}
+
+func (e *interruptedError) Error() string { return "interrupted before anything was measured" }
 
 // usageError says that the flags contradict each other or the target.
 type usageError struct{ err error }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,11 +30,16 @@ func (o *output) carryOut(ctx context.Context, job bench.Job, to *console) error
 	if err := job.Check(); err != nil {
 		return &usageError{err}
 	}
-	live := newLive(to.err)
+	live := to.watch()
 	result, err := job.Run(ctx, live.show)
 	live.end()
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return &interruptedError{}
+	case err != nil:
 		return err
+	case ctx.Err() != nil:
+		fmt.Fprintln(to.err, "wsbench: interrupted; this is what was measured until then")
 	}
 	return o.write(result, limits, to.out)
 }

@@ -3,9 +3,10 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
-	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
@@ -14,7 +15,7 @@ import (
 
 // target is where to connect to, and how.
 type target struct {
-	URL string `arg:"" help:"ws://host:port/path or wss://…; {i} is the number of the connection."`
+	URL string `arg:"" help:"ws://host:port/path, wss://…, or ws+unix:/file.sock:/path for a unix socket. {i} in it is the number of the connection, {i%10} that modulo 10, {line} its line of --lines. Reports have the URL as it is given here."`
 	connection
 }
 
@@ -36,15 +37,17 @@ func (t *connection) to(url string) (bench.Target, error) {
 
 // handshake is how connections are made.
 type handshake struct {
-	Header      []string `group:"connection" short:"H" help:"A header of the handshake, 'Name: value'; may be repeated." sep:"none"`
-	Subprotocol []string `group:"connection" help:"A subprotocol to offer; may be repeated." sep:"none"`
+	Header      []string `group:"connection" short:"H" help:"A header of the handshake, 'Name: value', with {i} and {line} as in the URL; may be repeated. Reports don't have it." sep:"none"`
+	Subprotocol []string `group:"connection" help:"A subprotocol to offer, with {i} and {line} likewise; may be repeated." sep:"none"`
+	Lines       string   `group:"connection" help:"A file with a line for each connection, such as its token: {line}. The lines come again from the first when there are no more." type:"existingfile" placeholder:"FILE"`
 	Compress    bool     `group:"connection" help:"Offer permessage-deflate."`
 	Insecure    bool     `group:"connection" help:"Accept any certificate."`
 	CA          string   `group:"connection" help:"Believe the certificates in this file (PEM)." type:"existingfile"`
 	Cert        string   `group:"connection" help:"The client's certificate (PEM)." type:"existingfile"`
 	Key         string   `group:"connection" help:"Its key (PEM)." type:"existingfile"`
 	ServerName  string   `group:"connection" help:"The name that the certificate must have (SNI)."`
-	LocalAddr   []string `group:"connection" help:"Connect from this address, or in turn from several; may be repeated."`
+	LocalAddr   []string `group:"connection" help:"Connect from this address, or in turn from several: 127.0.0.2-127.0.0.9, 10.0.0.0/28, or a list. Each has some 28,000 ports for one address of a server." placeholder:"ADDR"`
+	Proxy       string   `group:"connection" help:"Connect through this http proxy, http://[user:password@]host:port; env: as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say." placeholder:"URL"`
 }
 
 // bench gives a target without its URL.
@@ -58,15 +61,55 @@ func (t *handshake) bench() (bench.Target, error) {
 		b.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
 	for _, a := range t.LocalAddr {
-		ip := net.ParseIP(a)
-		if ip == nil {
-			return b, fmt.Errorf("--local-addr %q is no IP address", a)
+		addrs, err := bench.ParseAddrs(a)
+		if err != nil {
+			return b, fmt.Errorf("--local-addr %w", err)
 		}
-		b.LocalAddrs = append(b.LocalAddrs, ip)
+		b.LocalAddrs = append(b.LocalAddrs, addrs...)
 	}
 	var err error
+	if b.Lines, err = readLines(t.Lines); err != nil {
+		return b, fmt.Errorf("--lines: %w", err)
+	}
+	if b.Proxy, err = proxy(t.Proxy); err != nil {
+		return b, err
+	}
 	b.TLS, err = t.tls()
 	return b, err
+}
+
+// readLines reads the lines of a file; no name is none.
+func readLines(name string) ([]string, error) {
+	if name == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) == 0 {
+		return nil, fmt.Errorf("%s is empty", name)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSuffix(lines[i], "\r")
+	}
+	return lines, nil
+}
+
+// proxy gives what the flag asks for.
+func proxy(flag string) (func(*http.Request) (*url.URL, error), error) {
+	switch flag {
+	case "":
+		return nil, nil
+	case "env":
+		return http.ProxyFromEnvironment, nil
+	}
+	u, err := url.Parse(flag)
+	if err != nil || u.Scheme != "http" || u.Host == "" { // what it is may have a password
+		return nil, errors.New("--proxy must be http://[user:password@]host:port, or env")
+	}
+	return http.ProxyURL(u), nil
 }
 
 // tls gives the settings for wss.
@@ -99,6 +142,15 @@ func (t *handshake) tls() (*tls.Config, error) {
 type opening struct {
 	ConnectRate float64 `group:"connection" help:"Connections opened in a second; without it as fast as the server takes them."`
 	Loops       int     `group:"connection" help:"Event loops of the client; without it one less than processors."`
+	CPUs        cpus    `group:"connection" name:"cpus" help:"Run on these processors only, such as 1 or 0,2-3: the others are for the server. Loops follow." placeholder:"LIST"`
+}
+
+// AfterApply is called by kong when the flags are read: before there are loops.
+func (o *opening) AfterApply() error {
+	if err := o.CPUs.pin(); err != nil {
+		return fmt.Errorf("--cpus: %w", err)
+	}
+	return nil
 }
 
 func (o *opening) bench() bench.Opening { return bench.Opening{Rate: o.ConnectRate} }
