@@ -3,7 +3,6 @@ package bench
 import (
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,14 +18,16 @@ type echoLane struct {
 	rng *rand.Rand
 
 	conns []*echoConn
-	turn  int           // the connection that is next
-	pacer Pacer         // nil: a message goes when its predecessor has come back
-	next  time.Duration // when the next message is due, since the job began
+	turn  int    // the connection that is next
+	pulse *pulse // nil: a message goes when its predecessor has come back
 	buf   []byte
+
+	clock  time.Duration   // the time of this turn; 0: not looked up
+	dues   []time.Duration // of the messages of this turn that count, open loop
+	settle func()          // endTurn, made once
 
 	open    atomic.Int32 // len(conns)
 	through atomic.Bool  // open loop: everything that was due before the end is sent
-	due     atomic.Int64 // send everything that is due until then, in nanoseconds since the job began
 }
 
 func (d *echoLane) of() *lane { return d.lane }
@@ -55,6 +56,7 @@ func newEchoJob(content *content, sizes Sizes, depth int) *echoJob {
 	j := &echoJob{content: content, sizes: sizes, began: time.Now(), depth: depth}
 	j.lanes = newLanes(func(l *engine.Loop, number int) *echoLane {
 		d := &echoLane{job: j, rng: rand.New(rand.NewPCG(uint64(number), 1))}
+		d.settle = d.endTurn
 		d.lane = newLane(l, d.run)
 		return d
 	})
@@ -97,38 +99,68 @@ func (h connHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
 	d.conns = slices.DeleteFunc(d.conns, func(x *echoConn) bool { return x == e })
 }
 
-// run sends what is due.
+// run begins a closed loop, or sends what is due.
 func (d *echoLane) run() (more bool) {
-	if d.pacer == nil {
+	if d.pulse == nil {
 		d.fill()
-		return false
+	} else {
+		d.sendDue(sendsPerTurn)
 	}
-	now := time.Duration(d.due.Load())
-	for n := 0; d.next <= now && len(d.conns) > 0; n++ {
-		if n == sendsPerTurn {
-			return true // what has come back is looked at first
-		}
-		d.turn++
-		e := d.conns[d.turn%len(d.conns)]
-		if d.next < time.Duration(d.job.until.Load()) {
-			e.send(d.next)
-		}
-		d.next = d.pacer.Next(d.next)
-	}
-	if d.next >= time.Duration(d.job.until.Load()) || len(d.conns) == 0 {
-		d.through.Store(true)
-	}
-	return false
+	return false // the metronome comes again for what is left
 }
 
-// sendsPerTurn is how many messages a loop sends before it looks at its sockets.
-const sendsPerTurn = 256
+// sendDue sends what is due, so many messages at most.
+func (d *echoLane) sendDue(most int) {
+	p, now, until := d.pulse, d.now(), time.Duration(d.job.until.Load())
+	for n := 0; n < most && p.next <= now && p.next < until && len(d.conns) > 0; n++ {
+		d.turn++
+		d.conns[d.turn%len(d.conns)].send(p.next)
+		p.step()
+	}
+	if p.next >= until || len(d.conns) == 0 {
+		d.through.Store(true)
+		p.rest()
+		return
+	}
+	p.tell()
+}
+
+// How many messages a loop sends before it looks at its sockets, and beside a message
+// that has come back. The engine writes to as many connections in such a turn.
+const (
+	sendsPerTurn    = 256
+	sendsPerMessage = 8
+)
+
+// now is the time of this turn, in which what one read has brought is looked at.
+// What came with the same read has the same time, and so has what is sent in answer:
+// from then on its latency counts, although it is written a little later.
+func (d *echoLane) now() time.Duration {
+	if d.clock == 0 {
+		d.clock = d.job.now()
+		d.loop.AfterWrites(d.settle)
+	}
+	return d.clock
+}
+
+// endTurn is called when what this turn has sent is written: now it is known how late.
+func (d *echoLane) endTurn() {
+	d.clock = 0
+	if len(d.dues) == 0 {
+		return
+	}
+	written := d.job.now()
+	for _, due := range d.dues {
+		record(d.rec.lag, written-due)
+	}
+	d.dues = d.dues[:0]
+}
 
 // fill begins a closed loop: depth messages on every connection.
 func (d *echoLane) fill() {
 	for _, e := range d.conns {
-		for e.out.waiting() < d.job.depth && e.lane.sends() {
-			if !e.send(d.job.now()) {
+		for e.out.waiting() < d.job.depth && d.sends() {
+			if !e.send(d.now()) {
 				break
 			}
 		}
@@ -136,7 +168,7 @@ func (d *echoLane) fill() {
 }
 
 // sends says whether messages are still sent.
-func (d *echoLane) sends() bool { return d.job.now() < time.Duration(d.job.until.Load()) }
+func (d *echoLane) sends() bool { return d.now() < time.Duration(d.job.until.Load()) }
 
 // send sends one message that was due at a time.
 func (e *echoConn) send(due time.Duration) bool {
@@ -153,7 +185,9 @@ func (e *echoConn) send(due time.Duration) bool {
 	if counts {
 		if ok {
 			d.rec.Sent++
-			record(d.rec.lag, d.job.now()-due)
+			if d.pulse != nil {
+				d.dues = append(d.dues, due)
+			}
 		} else {
 			d.rec.NotSent++
 		}
@@ -163,7 +197,7 @@ func (e *echoConn) send(due time.Duration) bool {
 
 // receive measures a message that has come back.
 func (e *echoConn) receive(op engine.Op, p []byte) {
-	d, now := e.lane, e.lane.job.now()
+	d, now := e.lane, e.lane.now()
 	seq, err := d.job.content.know(op, e.number, p)
 	if err != nil {
 		d.rec.Corrupt++
@@ -186,48 +220,18 @@ func (e *echoConn) receive(op engine.Op, p []byte) {
 		d.rec.Bytes += uint64(len(p))
 		record(d.rec.latency, now-at)
 	}
-	if d.pacer == nil && d.sends() {
+	switch {
+	case d.pulse == nil && d.sends():
 		e.send(now)
+	case d.pulse != nil && d.pulse.next <= now:
+		d.sendDue(sendsPerMessage) // as we are awake
 	}
 }
 
-// drive keeps the loops sending until it is stopped: with open it wakes them whenever
-// messages may be due, else once.
-func (j *echoJob) drive(open bool) *driving {
-	d := &driving{end: make(chan struct{})}
-	d.run.Go(func() {
-		t := time.NewTicker(wakeEvery)
-		defer t.Stop()
-		for {
-			now := j.now()
-			for _, l := range j.lanes.all() {
-				l.due.Store(int64(now))
-				l.work.Ask()
-			}
-			if !open {
-				return
-			}
-			select {
-			case <-t.C:
-			case <-d.end:
-				return
-			}
-		}
-	})
-	return d
-}
-
-// wakeEvery is the grain of sending: what it costs in lateness is part of the lag that
-// is measured and told.
-const wakeEvery = 250 * time.Microsecond
-
-// driving is a goroutine that goes on until it is stopped.
-type driving struct {
-	end chan struct{}
-	run sync.WaitGroup
-}
-
-func (d *driving) stop() {
-	close(d.end)
-	d.run.Wait()
+// start has the loops begin to send. stop ends what wakes them.
+func (j *echoJob) start(pulses []*pulse) (stop func()) {
+	for _, l := range j.lanes.all() {
+		l.work.Ask()
+	}
+	return beat(j.began, pulses)
 }

@@ -44,13 +44,12 @@ func (r *echoRun) measure(ctx context.Context) *Result {
 	j.began = r.began
 	j.from.Store(int64(from))
 	j.until.Store(int64(until))
-	r.pace(start)
-	driving := j.drive(p.Rate > 0)
+	stop := j.start(r.pace(start))
 	r.watch(ctx, from, until, j.lanes.take)
 	r.noteUsage(len(j.lanes.all()))
 	j.until.Store(min(j.until.Load(), int64(r.now()))) // if ctx has ended
 	r.await()
-	driving.stop()
+	stop()
 	r.close() // what has not come back by now is lost
 	r.total.add(j.lanes.rest())
 	return r.finish(max(0, time.Duration(j.until.Load())-from))
@@ -78,22 +77,24 @@ func (r *echoRun) await() {
 	}
 }
 
-// pace gives each loop its part of the rate.
-func (r *echoRun) pace(start time.Duration) {
+// pace gives each loop its part of the rate; none where there is none.
+func (r *echoRun) pace(start time.Duration) (pulses []*pulse) {
 	p, all := r.plan, 0
+	if p.Rate == 0 {
+		return nil
+	}
 	lanes := r.job.lanes.all()
 	for _, d := range lanes {
 		all += int(d.open.Load())
 	}
 	for i, d := range lanes {
-		if p.Rate == 0 {
-			continue
-		}
 		rate := max(p.Rate*float64(d.open.Load())/float64(all), 1e-3)
-		d.pacer = Constant{rate}
+		var pacer Pacer = Constant{rate}
 		if p.Poisson {
-			d.pacer = Poisson{rate, rand.New(rand.NewPCG(uint64(i), 2))}
+			pacer = Poisson{rate, rand.New(rand.NewPCG(uint64(i), 2))}
 		}
-		d.next = start + seconds(rand.Float64()/rate)
+		d.pulse = newPulse(d.work.Ask, pacer, start+seconds(rand.Float64()/rate))
+		pulses = append(pulses, d.pulse)
 	}
+	return pulses
 }

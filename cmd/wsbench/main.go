@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -27,7 +28,14 @@ type cli struct {
 	Echo echoCmd `cmd:"" help:"Send messages that the server sends back, and measure how long that takes."`
 }
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	// With one processor for Go, the thread that sleeps until the next message is due
+	// would keep the event loop waiting for some milliseconds.
+	if runtime.GOMAXPROCS(0) == 1 {
+		runtime.GOMAXPROCS(2)
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // console is where a command writes.
 type console struct{ out, err io.Writer }
