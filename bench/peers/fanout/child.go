@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/bench/peers/clock"
+	"github.com/headrace/headrace/bench/peers/cores"
 )
 
 // patience is how long a server may take for anything that has no time of its own.
@@ -37,7 +38,7 @@ func startChild(c contender, cpu, subscribers int) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := startOn(cpu, cmd); err != nil {
+	if err := cores.StartOn(cpu, cmd); err != nil {
 		return nil, err
 	}
 	ch := &child{cmd: cmd, in: in, said: make(chan string, 1)}

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime/debug"
 	"strconv"
 
+	"github.com/headrace/headrace/bench/peers/bare"
 	"github.com/headrace/headrace/bench/peers/servers"
 )
 
@@ -75,35 +73,11 @@ func versionOf(module string) string {
 // buildLimit compiles the bare loop.
 func buildLimit() (c contender, clean func(), err error) {
 	clean = func() {}
-	source, err := findAbove(filepath.Join("bench", "limit", "limit.c"))
-	if err != nil {
-		return c, clean, err
-	}
 	dir, err := os.MkdirTemp("", "fanout-")
 	if err != nil {
 		return c, clean, err
 	}
 	clean = func() { _ = os.RemoveAll(dir) }
-	program := filepath.Join(dir, limitName)
-	if out, err := exec.Command("cc", "-O2", "-o", program, source).CombinedOutput(); err != nil {
-		return c, clean, fmt.Errorf("the bare loop needs a C compiler: cc %s: %w\n%s", source, err, out)
-	}
-	return contender{name: limitName, version: "cc -O2", command: []string{program}}, clean, nil
-}
-
-// findAbove finds a file of the repository from anywhere in it.
-func findAbove(name string) (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for at := dir; ; at = filepath.Dir(at) {
-		full := filepath.Join(at, name)
-		if _, err := os.Stat(full); err == nil {
-			return full, nil
-		}
-		if at == filepath.Dir(at) {
-			return "", fmt.Errorf("no %s in %s or above: run it inside the repository", name, dir)
-		}
-	}
+	program, err := bare.Build(limitName, dir)
+	return contender{name: limitName, version: bare.Compiler, command: []string{program}}, clean, err
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/headrace/headrace/bench/peers/cores"
 )
 
 // TestMain lets the servers be this program too.
@@ -40,7 +42,7 @@ func TestEveryServerReachesEverySubscriber(t *testing.T) {
 	const subscribers = 20
 	for _, c := range contendersForTest(t) {
 		t.Run(c.name, func(t *testing.T) {
-			s, err := openStage(c, noCores, subscribers, true)
+			s, err := openStage(c, cores.None, subscribers, true)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,7 +79,7 @@ func (s *stage) hasAll(t *testing.T, want uint64) {
 }
 
 func TestServerThatEndsIsAnError(t *testing.T) {
-	s, err := openStage(contendersForTest(t)[0], noCores, 2, true)
+	s, err := openStage(contendersForTest(t)[0], cores.None, 2, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +98,7 @@ func TestServerThatEndsIsAnError(t *testing.T) {
 
 func TestServerThatDoesNotUnderstandIsAnError(t *testing.T) {
 	for _, c := range contendersForTest(t) {
-		s, err := openStage(c, noCores, 1, true)
+		s, err := openStage(c, cores.None, 1, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,11 +121,11 @@ func TestReportHasEveryServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rep := newReport(found, noCores, p.procs)
-	if err := p.throughput(rep, found, noCores, 3); err != nil {
+	rep := newReport(found, cores.None, p.procs)
+	if err := p.throughput(rep, found, cores.None, 3); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.latency(rep, found, noCores); err != nil {
+	if err := p.latency(rep, found, cores.None); err != nil {
 		t.Fatal(err)
 	}
 	var text strings.Builder

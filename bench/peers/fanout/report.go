@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/headrace/headrace/bench/peers/cores"
 	"github.com/headrace/headrace/bench/peers/servers"
 )
 
@@ -48,10 +49,10 @@ type latencyResult struct {
 	Servers           []latency
 }
 
-func newReport(contenders []contender, cores cores, procs int) *report {
+func newReport(contenders []contender, on cores.Pair, procs int) *report {
 	r := &report{
 		Machine: machine(), Go: runtime.Version(), Bytes: servers.MessageSize, Procs: procs, Servers: make(map[string]string),
-		ServerCore: cores.server, ClientCore: cores.client,
+		ServerCore: on.Server, ClientCore: on.Client,
 	}
 	for _, c := range contenders {
 		r.Servers[c.name] = c.version

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+
+	"github.com/headrace/headrace/bench/peers/cores"
 )
 
 // run does all that is planned. The report is not nil once something was measured.
@@ -12,33 +14,33 @@ func (p *plan) run() (*report, error) {
 		return nil, err
 	}
 	defer clean()
-	cores, err := pickCores(p.serverCPU, p.clientCPU)
+	on, err := cores.Pick(p.serverCPU, p.clientCPU)
 	if err != nil {
 		return nil, err
 	}
-	if cores == noCores {
+	if on == cores.None {
 		progress("this process may use one core only: server and subscribers share it, and the figures are of little use")
-	} else if err := pinAll(cores.client); err != nil {
+	} else if err := cores.PinAll(on.Client); err != nil {
 		return nil, err
 	}
-	rep := newReport(contenders, cores, p.procs)
+	rep := newReport(contenders, on, p.procs)
 	for _, n := range p.subscribers {
 		if p.rounds == 0 {
 			break
 		}
-		if err := p.throughput(rep, contenders, cores, n); err != nil {
+		if err := p.throughput(rep, contenders, on, n); err != nil {
 			return rep, err
 		}
 	}
 	if p.latencyFor == 0 {
 		return rep, nil
 	}
-	return rep, p.latency(rep, contenders, cores)
+	return rep, p.latency(rep, contenders, on)
 }
 
 // throughput goes round over the servers. Each turn has processes and connections of
 // its own, so that a round does not depend on what an earlier one has left behind.
-func (p *plan) throughput(rep *report, contenders []contender, cores cores, subscribers int) error {
+func (p *plan) throughput(rep *report, contenders []contender, on cores.Pair, subscribers int) error {
 	jobs := make([]*throughputResult, len(p.bursts))
 	for i, burst := range p.bursts {
 		jobs[i] = &throughputResult{Subscribers: subscribers, Burst: burst}
@@ -46,7 +48,7 @@ func (p *plan) throughput(rep *report, contenders []contender, cores cores, subs
 	rep.Throughput = append(rep.Throughput, jobs...)
 	for round := range p.rounds {
 		for _, c := range contenders {
-			if err := p.throughputTurn(jobs, c, cores, round); err != nil {
+			if err := p.throughputTurn(jobs, c, on, round); err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 		}
@@ -54,8 +56,8 @@ func (p *plan) throughput(rep *report, contenders []contender, cores cores, subs
 	return nil
 }
 
-func (p *plan) throughputTurn(jobs []*throughputResult, c contender, cores cores, round int) error {
-	s, err := openStage(c, cores, jobs[0].Subscribers, p.sleeps)
+func (p *plan) throughputTurn(jobs []*throughputResult, c contender, on cores.Pair, round int) error {
+	s, err := openStage(c, on, jobs[0].Subscribers, p.sleeps)
 	if err != nil {
 		return err
 	}
@@ -72,12 +74,12 @@ func (p *plan) throughputTurn(jobs []*throughputResult, c contender, cores cores
 	return nil
 }
 
-func (p *plan) latency(rep *report, contenders []contender, cores cores) error {
+func (p *plan) latency(rep *report, contenders []contender, on cores.Pair) error {
 	for _, rate := range p.latencyRates {
 		job := &latencyResult{Subscribers: p.latencySubscribers, Rate: rate, Seconds: p.latencyFor.Seconds()}
 		rep.Latency = append(rep.Latency, job)
 		for _, c := range contenders {
-			if err := p.latencyTurn(job, c, cores); err != nil {
+			if err := p.latencyTurn(job, c, on); err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 		}
@@ -85,8 +87,8 @@ func (p *plan) latency(rep *report, contenders []contender, cores cores) error {
 	return nil
 }
 
-func (p *plan) latencyTurn(job *latencyResult, c contender, cores cores) error {
-	s, err := openStage(c, cores, job.Subscribers, true)
+func (p *plan) latencyTurn(job *latencyResult, c contender, on cores.Pair) error {
+	s, err := openStage(c, on, job.Subscribers, true)
 	if err != nil {
 		return err
 	}

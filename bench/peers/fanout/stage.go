@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/bench/peers/clock"
+	"github.com/headrace/headrace/bench/peers/cores"
 )
 
 // stage is a server and its subscribers.
@@ -15,8 +16,8 @@ type stage struct {
 	size     uint64 // subscribers
 }
 
-func openStage(c contender, cores cores, subscribers int, sleeps bool) (*stage, error) {
-	server, err := startChild(c, cores.server, subscribers)
+func openStage(c contender, on cores.Pair, subscribers int, sleeps bool) (*stage, error) {
+	server, err := startChild(c, on.Server, subscribers)
 	if err != nil {
 		return nil, err
 	}
