@@ -17,10 +17,11 @@ type echoLane struct {
 	job *echoJob
 	rng *rand.Rand
 
-	conns []*echoConn
-	turn  int    // the connection that is next
-	pulse *pulse // nil: a message goes when its predecessor has come back
-	buf   []byte
+	conns  []*echoConn
+	turn   int    // open loop: the connection that is next
+	filled int    // closed loop: so many of conns have begun
+	pulse  *pulse // nil: a message goes when its predecessor has come back
+	buf    []byte
 
 	clock  time.Duration   // the time of this turn; 0: not looked up
 	dues   []time.Duration // of the messages of this turn that count, open loop
@@ -96,16 +97,20 @@ func (h connHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
 	d.rec.Lost += uint64(e.out.missing())
 	e.out = outstanding{}
 	d.open.Add(-1)
-	d.conns = slices.DeleteFunc(d.conns, func(x *echoConn) bool { return x == e })
+	if i := slices.Index(d.conns, e); i >= 0 {
+		d.conns = slices.Delete(d.conns, i, i+1)
+		if i < d.filled {
+			d.filled--
+		}
+	}
 }
 
 // run begins a closed loop, or sends what is due.
 func (d *echoLane) run() (more bool) {
 	if d.pulse == nil {
-		d.fill()
-	} else {
-		d.sendDue(sendsPerTurn)
+		return d.fill()
 	}
+	d.sendDue(sendsPerTurn)
 	return false // the metronome comes again for what is left
 }
 
@@ -156,15 +161,20 @@ func (d *echoLane) endTurn() {
 	d.dues = d.dues[:0]
 }
 
-// fill begins a closed loop: depth messages on every connection.
-func (d *echoLane) fill() {
-	for _, e := range d.conns {
-		for e.out.waiting() < d.job.depth && d.sends() {
+// fill begins a closed loop: depth messages on every connection. It does a piece of
+// that, because what a turn sends stands in memory until its end.
+func (d *echoLane) fill() (more bool) {
+	for n := 0; d.filled < len(d.conns); d.filled++ {
+		if n >= sendsPerTurn {
+			return true
+		}
+		for e := d.conns[d.filled]; e.out.waiting() < d.job.depth && d.sends(); n++ {
 			if !e.send(d.now()) {
 				break
 			}
 		}
 	}
+	return false
 }
 
 // sends says whether messages are still sent.

@@ -50,7 +50,7 @@ const (
 
 	// grain is the least time between two looks at a loop: what is due within it is
 	// sent together. It bounds what waking costs at high rates.
-	grain = 50 * time.Microsecond
+	grain = 100 * time.Microsecond
 	// longestNap bounds how long the metronome goes on after its end.
 	longestNap = 5 * time.Millisecond
 )
