@@ -13,9 +13,9 @@ func TestMetronomeWakesForWhatIsDue(t *testing.T) {
 	for name, pacer := range map[string]Pacer{
 		"constant": Constant{200},
 		"poisson":  Poisson{200, rand.New(rand.NewPCG(1, 1))},
-		"seldom":   Constant{10},
+		"seldom":   Constant{20},
 	} {
-		began, until := time.Now(), 500*time.Millisecond
+		began, until := time.Now(), 300*time.Millisecond
 		var sent int
 		var woken int
 		var early bool
