@@ -26,7 +26,7 @@ tests = $(if $(filter-out ./...,$(PKG)),$(1),$(each))
 
 CHECKS = gofumpt vet staticcheck ineffassign misspell exhaustive arrows tidy
 
-.PHONY: help run test race check fuzz bench bench-fanout bench-peers bench-quick contest e2e fmt tools $(CHECKS)
+.PHONY: help run test race check fuzz bench bench-client bench-fanout bench-peers bench-quick contest e2e fmt tools $(CHECKS)
 .DEFAULT_GOAL = help
 
 help: ## this list
@@ -54,6 +54,10 @@ fuzz: ## every fuzz target, FUZZTIME (20s) each, in PKG (./...)
 
 bench: ## benchmarks: BENCH (.) in PKG (./...), COUNT (1) times
 	@go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG)
+
+bench-client: ## CPU of wsbench for a message, beside a bare client in C: make bench-client ARGS="-help"
+	@go build -C bench/peers -o $(CURDIR)/bin/bench-client ./client
+	@exec bin/bench-client $(ARGS)
 
 bench-fanout: ## CPU and latency of a message to many, beside other libraries: make bench-fanout ARGS="-help"
 	@go build -C bench/peers -o $(CURDIR)/bin/fanout ./fanout

@@ -18,23 +18,25 @@ type echoLane struct {
 	job *echoJob
 	rng *rand.Rand
 
-	conns []*echoConn
-	turn  int           // the connection that is next
-	pacer Pacer         // nil: a message goes when its predecessor has come back
-	next  time.Duration // when the next message is due, since the job began
-	buf   []byte
+	conns  []*echoConn
+	turn   int    // open loop: the connection that is next
+	filled int    // closed loop: so many of conns have begun
+	pulse  *pulse // nil: a message goes when its predecessor has come back
+	buf    []byte
+
+	clock  time.Duration   // the time of this turn; 0: not looked up
+	dues   []time.Duration // of the messages of this turn that count, open loop
+	settle func()          // endTurn, made once
 
 	open    atomic.Int32 // len(conns)
 	through atomic.Bool  // open loop: everything that was due before the end is sent
-	due     atomic.Int64 // send everything that is due until then, in nanoseconds since the job began
 	order   atomic.Pointer[order]
 }
 
 // order is what a lane is to do from its next turn on. It is given away with
 // echoLane.order.
 type order struct {
-	pacer  Pacer
-	next   time.Duration
+	pulse  *pulse
 	hangUp bool // close all connections, and forget what is on its way
 }
 
@@ -49,7 +51,7 @@ func (d *echoLane) obey() {
 			_ = e.conn.Close(engine.CloseNormal, "")
 		}
 	default:
-		d.pacer, d.next = o.pacer, o.next
+		d.pulse = o.pulse
 		d.through.Store(false)
 	}
 }
@@ -84,6 +86,7 @@ func newEchoJob(content *content, sizes Sizes, depth int) *echoJob {
 	j := &echoJob{content: content, sizes: sizes, began: time.Now(), depth: depth}
 	j.lanes = newLanes(func(l *engine.Loop, number int) *echoLane {
 		d := &echoLane{job: j, rng: rand.New(rand.NewPCG(uint64(number), 1))}
+		d.settle = d.endTurn
 		d.lane = newLane(l, d.run)
 		return d
 	})
@@ -130,50 +133,89 @@ func (h connHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
 	d.job.lost = append(d.job.lost, e.number)
 	d.job.mu.Unlock()
 	d.open.Add(-1)
-	d.conns = slices.DeleteFunc(d.conns, func(x *echoConn) bool { return x == e })
+	if i := slices.Index(d.conns, e); i >= 0 {
+		d.conns = slices.Delete(d.conns, i, i+1)
+		if i < d.filled {
+			d.filled--
+		}
+	}
 }
 
-// run sends what is due.
+// run begins a closed loop, or sends what is due.
 func (d *echoLane) run() (more bool) {
 	d.obey()
-	if d.pacer == nil {
-		d.fill()
-		return false
+	if d.pulse == nil {
+		return d.fill()
 	}
-	now := time.Duration(d.due.Load())
-	for n := 0; d.next <= now && len(d.conns) > 0; n++ {
-		if n == sendsPerTurn {
-			return true // what has come back is looked at first
-		}
-		d.turn++
-		e := d.conns[d.turn%len(d.conns)]
-		if d.next < time.Duration(d.job.until.Load()) {
-			e.send(d.next)
-		}
-		d.next = d.pacer.Next(d.next)
-	}
-	if d.next >= time.Duration(d.job.until.Load()) || len(d.conns) == 0 {
-		d.through.Store(true)
-	}
-	return false
+	d.sendDue(sendsPerTurn)
+	return false // the metronome comes again for what is left
 }
 
-// sendsPerTurn is how many messages a loop sends before it looks at its sockets.
-const sendsPerTurn = 256
+// sendDue sends what is due, so many messages at most.
+func (d *echoLane) sendDue(most int) {
+	p, now, until := d.pulse, d.now(), time.Duration(d.job.until.Load())
+	for n := 0; n < most && p.next <= now && p.next < until && len(d.conns) > 0; n++ {
+		d.turn++
+		d.conns[d.turn%len(d.conns)].send(p.next)
+		p.step()
+	}
+	if p.next >= until || len(d.conns) == 0 {
+		d.through.Store(true)
+		p.rest()
+		return
+	}
+	p.tell()
+}
 
-// fill begins a closed loop: depth messages on every connection.
-func (d *echoLane) fill() {
-	for _, e := range d.conns {
-		for e.out.waiting() < d.job.depth && e.lane.sends() {
-			if !e.send(d.job.now()) {
+// How many messages a loop sends before it looks at its sockets, and beside a message
+// that has come back. The engine writes to as many connections in such a turn.
+const (
+	sendsPerTurn    = 256
+	sendsPerMessage = 8
+)
+
+// now is the time of this turn, in which what one read has brought is looked at.
+// What came with the same read has the same time, and so has what is sent in answer:
+// from then on its latency counts, although it is written a little later.
+func (d *echoLane) now() time.Duration {
+	if d.clock == 0 {
+		d.clock = d.job.now()
+		d.loop.AfterWrites(d.settle)
+	}
+	return d.clock
+}
+
+// endTurn is called when what this turn has sent is written: now it is known how late.
+func (d *echoLane) endTurn() {
+	d.clock = 0
+	if len(d.dues) == 0 {
+		return
+	}
+	written := d.job.now()
+	for _, due := range d.dues {
+		record(d.rec.lag, written-due)
+	}
+	d.dues = d.dues[:0]
+}
+
+// fill begins a closed loop: depth messages on every connection. It does a piece of
+// that, because what a turn sends stands in memory until its end.
+func (d *echoLane) fill() (more bool) {
+	for n := 0; d.filled < len(d.conns); d.filled++ {
+		if n >= sendsPerTurn {
+			return true
+		}
+		for e := d.conns[d.filled]; e.out.waiting() < d.job.depth && d.sends(); n++ {
+			if !e.send(d.now()) {
 				break
 			}
 		}
 	}
+	return false
 }
 
 // sends says whether messages are still sent.
-func (d *echoLane) sends() bool { return d.job.now() < time.Duration(d.job.until.Load()) }
+func (d *echoLane) sends() bool { return d.now() < time.Duration(d.job.until.Load()) }
 
 // send sends one message that was due at a time.
 func (e *echoConn) send(due time.Duration) bool {
@@ -193,7 +235,9 @@ func (e *echoConn) send(due time.Duration) bool {
 	if counts {
 		if ok {
 			d.rec.Sent++
-			record(d.rec.lag, d.job.now()-due)
+			if d.pulse != nil {
+				d.dues = append(d.dues, due)
+			}
 		} else {
 			d.rec.NotSent++
 		}
@@ -203,7 +247,7 @@ func (e *echoConn) send(due time.Duration) bool {
 
 // receive measures a message that has come back.
 func (e *echoConn) receive(op engine.Op, p []byte) {
-	d, now := e.lane, e.lane.job.now()
+	d, now := e.lane, e.lane.now()
 	seq, err := d.job.content.know(op, e.number, p)
 	if err != nil {
 		d.rec.Corrupt++
@@ -227,48 +271,23 @@ func (e *echoConn) receive(op engine.Op, p []byte) {
 		d.rec.Bytes += uint64(len(p))
 		record(d.rec.latency, now-at)
 	}
-	if d.pacer == nil && d.sends() {
+	switch {
+	case d.pulse == nil && d.sends():
 		e.send(now)
+	case d.pulse != nil && d.pulse.next <= now:
+		d.sendDue(sendsPerMessage) // as we are awake
 	}
 }
 
-// drive keeps the loops sending until it is stopped: with open it wakes them whenever
-// messages may be due, else once.
-func (j *echoJob) drive(open bool) *driving {
-	d := &driving{end: make(chan struct{})}
-	d.run.Go(func() {
-		t := time.NewTicker(wakeEvery)
-		defer t.Stop()
-		for {
-			now := j.now()
-			for _, l := range j.lanes.all() {
-				l.due.Store(int64(now))
-				l.work.Ask()
-			}
-			if !open {
-				return
-			}
-			select {
-			case <-t.C:
-			case <-d.end:
-				return
-			}
-		}
-	})
-	return d
+// start has the loops begin to send. stop ends what wakes them.
+func (j *echoJob) start(pulses []*pulse) (stop func()) {
+	j.wake()
+	return beat(j.began, pulses)
 }
 
-// wakeEvery is the grain of sending: what it costs in lateness is part of the lag that
-// is measured and told.
-const wakeEvery = 250 * time.Microsecond
-
-// driving is a goroutine that goes on until it is stopped.
-type driving struct {
-	end chan struct{}
-	run sync.WaitGroup
-}
-
-func (d *driving) stop() {
-	close(d.end)
-	d.run.Wait()
+// wake has every loop look at what there is to do.
+func (j *echoJob) wake() {
+	for _, l := range j.lanes.all() {
+		l.work.Ask()
+	}
 }

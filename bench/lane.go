@@ -11,6 +11,7 @@ import (
 // lane is where one loop records what it measures. The loop writes without a lock; who
 // reads is handed the whole recorder, and the loop goes on with a new one.
 type lane struct {
+	loop *engine.Loop
 	work *engine.Work
 	rec  *recorder             // loop-only
 	hand chan chan<- *recorder // who wants rec
@@ -19,7 +20,7 @@ type lane struct {
 // newLane makes a lane of a loop. turn, if not nil, is what the loop does when it was
 // asked with lane.work.Ask, as engine.NewWork says.
 func newLane(l *engine.Loop, turn func() (more bool)) *lane {
-	n := &lane{rec: newRecorder(), hand: make(chan chan<- *recorder, 4)}
+	n := &lane{loop: l, rec: newRecorder(), hand: make(chan chan<- *recorder, 4)}
 	n.work = l.NewWork(func() bool {
 		n.handOver()
 		return turn != nil && turn()

@@ -47,7 +47,8 @@ func (c *content) least() int {
 
 // stretch is the noise of a message behind its stamp.
 func (c *content) stretch(conn, seq uint32, n int) []byte {
-	at := int((uint64(conn)*0x9E3779B1 + uint64(seq)*0x85EBCA77) % uint64(len(c.noise)-n+1))
+	scattered := conn*0x9E3779B1 + seq*0x85EBCA77
+	at := int(uint64(scattered) * uint64(len(c.noise)-n+1) >> 32)
 	return c.noise[at : at+n]
 }
 

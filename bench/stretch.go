@@ -53,10 +53,10 @@ func (r *echoRun) measure(ctx context.Context, s stretch) stretched {
 	j.from.Store(int64(from))
 	j.until.Store(int64(until))
 	r.asked = s.rate
-	r.pace(s.rate, start)
+	pulses := r.pace(s.rate, start)
 	r.flow.at = r.now()
 	how, begun := stretched{first: r.flow}, false
-	driving := j.drive(s.rate > 0)
+	stop := j.start(pulses)
 	r.watch(sending, from, until, func() *recorder {
 		rec := r.take()
 		if r.flow.at >= from && !begun {
@@ -71,11 +71,14 @@ func (r *echoRun) measure(ctx context.Context, s stretch) stretched {
 	how.last = r.flow
 	r.noteUsage(len(j.lanes.all()))
 	j.until.Store(min(j.until.Load(), int64(r.now()))) // if ctx has ended
+	if sending.Err() != nil {
+		j.wake() // the next message that is due may be far
+	}
 	if ctx.Err() != nil {
 		s.grace = min(s.grace, hurry)
 	}
 	r.await(s)
-	driving.stop()
+	stop()
 	how.counted = max(0, time.Duration(j.until.Load())-from)
 	return how
 }
@@ -105,10 +108,10 @@ func (r *echoRun) await(s stretch) {
 	}
 }
 
-// pace gives each loop its part of the rate.
-func (r *echoRun) pace(rate float64, start time.Duration) {
+// pace gives each loop its part of the rate; none in a closed loop.
+func (r *echoRun) pace(rate float64, start time.Duration) (pulses []*pulse) {
 	if rate == 0 {
-		return
+		return nil
 	}
 	all := 0
 	lanes := r.job.lanes.all()
@@ -117,10 +120,13 @@ func (r *echoRun) pace(rate float64, start time.Duration) {
 	}
 	for i, d := range lanes {
 		part := max(rate*float64(d.open.Load())/float64(max(all, 1)), 1e-3)
-		o := &order{pacer: Constant{part}, next: start + seconds(rand.Float64()/part)}
+		var pacer Pacer = Constant{part}
 		if r.plan.Poisson {
-			o.pacer = Poisson{part, rand.New(rand.NewPCG(uint64(i), 2))}
+			pacer = Poisson{part, rand.New(rand.NewPCG(uint64(i), 2))}
 		}
-		d.order.Store(o)
+		p := newPulse(d.work.Ask, pacer, start+seconds(rand.Float64()/part))
+		d.order.Store(&order{pulse: p})
+		pulses = append(pulses, p)
 	}
+	return pulses
 }

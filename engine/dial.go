@@ -219,7 +219,9 @@ func (d *Dialer) shake(conn net.Conn) (*granted, error) {
 			return nil, err
 		}
 	}
-	g.behind, _ = br.Peek(br.Buffered())
+	if n := br.Buffered(); n > 0 { // else it would keep the reader's buffer for as long as the connection lives
+		g.behind, _ = br.Peek(n)
+	}
 	return g, nil
 }
 

@@ -36,7 +36,14 @@ type cli struct {
 	Compare compareCmd `cmd:"" help:"Measure two servers in turns, and say what differs."`
 }
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	// With one processor for Go, the thread that sleeps until the next message is due
+	// would keep the event loop waiting for some milliseconds.
+	if runtime.GOMAXPROCS(0) == 1 {
+		runtime.GOMAXPROCS(2)
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // console is where a command writes.
 type console struct {

@@ -56,7 +56,7 @@ func Start(command, environ []string, cpu int) (*Child, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := startOn(cpu, cmd); err != nil {
+	if err := StartOn(cpu, cmd); err != nil {
 		return nil, err
 	}
 	ch := &Child{cmd: cmd, in: in, said: make(chan string, 1)}

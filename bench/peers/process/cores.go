@@ -65,9 +65,9 @@ func PinAll(cpu int) error {
 	return nil
 }
 
-// startOn starts a process that has one core; -1 is any. It inherits the core from the
+// StartOn starts a process that has one core; -1 is any. It inherits the core from the
 // thread that starts it, so that a Go program counts one from the beginning.
-func startOn(cpu int, cmd *exec.Cmd) error {
+func StartOn(cpu int, cmd *exec.Cmd) error {
 	if cpu < 0 {
 		return cmd.Start()
 	}

@@ -1,0 +1,87 @@
+package bench
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A loop that sends what is due whenever it is woken is woken for every message, after
+// it was due, and not much more often than there are messages.
+func TestMetronomeWakesForWhatIsDue(t *testing.T) {
+	for name, pacer := range map[string]Pacer{
+		"constant": Constant{200},
+		"poisson":  Poisson{200, rand.New(rand.NewPCG(1, 1))},
+		"seldom":   Constant{20},
+	} {
+		began, until := time.Now(), 300*time.Millisecond
+		var sent int
+		var woken int
+		var early bool
+		var p *pulse
+		p = newPulse(func() {
+			woken++
+			early = early || p.next > time.Since(began)
+			for now := time.Since(began); p.next <= now; p.step() {
+				sent++
+			}
+			p.tell()
+		}, pacer, 20*time.Millisecond)
+		stop := beat(began, []*pulse{p})
+		time.Sleep(until)
+		stop()
+		want := 0
+		for at := 20 * time.Millisecond; at < until-100*time.Millisecond; at += seconds(1 / pacer.Rate()) {
+			want++
+		}
+		if early || sent < want/2 || woken > sent {
+			t.Errorf("%s: woken %d times for %d messages, early: %v; about %d were due", name, woken, sent, early, want)
+		}
+	}
+}
+
+// A loop that does not come to send is asked again, but not in every moment.
+func TestMetronomeAsksAgain(t *testing.T) {
+	var asked atomic.Int32
+	p := newPulse(func() { asked.Add(1) }, Constant{1e6}, 0)
+	began := time.Now()
+	stop := beat(began, []*pulse{p})
+	for asked.Load() < 100 && time.Since(began) < 10*time.Second {
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	took := time.Since(began)
+	if n := asked.Load(); n < 100 || time.Duration(n-1)*grain > took {
+		t.Errorf("asked %d times in %v", n, took)
+	}
+	before := asked.Load()
+	time.Sleep(10 * time.Millisecond)
+	if asked.Load() != before {
+		t.Error("it asks after its end")
+	}
+}
+
+// One loop that rests does not keep another from being woken, and is left alone itself.
+func TestMetronomeOfSeveralLoops(t *testing.T) {
+	began := time.Now()
+	var resting, busy atomic.Int32
+	still := newPulse(func() { resting.Add(1) }, Constant{1000}, 0)
+	still.rest()
+	var p *pulse
+	p = newPulse(func() {
+		busy.Add(1)
+		for p.next <= time.Since(began) {
+			p.step()
+		}
+		p.tell()
+	}, Constant{1000}, 0)
+	stop := beat(began, []*pulse{still, p})
+	for busy.Load() < 20 && time.Since(began) < 10*time.Second {
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	if busy.Load() < 20 || resting.Load() != 0 {
+		t.Errorf("%d and %d", busy.Load(), resting.Load())
+	}
+}
