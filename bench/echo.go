@@ -196,8 +196,8 @@ func (e *echoConn) receive(op engine.Op, p []byte) {
 func (j *echoJob) drive(open bool) *driving {
 	d := &driving{end: make(chan struct{})}
 	d.run.Go(func() {
-		t := time.NewTicker(wakeEvery)
-		defer t.Stop()
+		t := newTicks(wakeEvery)
+		defer t.stop()
 		for {
 			now := j.now()
 			for _, l := range j.lanes.all() {
