@@ -25,6 +25,10 @@ const (
 // cli is the commands. Its tags are the help.
 type cli struct {
 	Echo echoCmd `cmd:"" help:"Send messages that the server sends back, and measure how long that takes."`
+
+	Report reportCmd `cmd:"" help:"Show the result of a run again: as text, as a page with plots, second by second."`
+	Diff   diffCmd   `cmd:"" help:"Show two results side by side, and find what has become worse."`
+	Merge  mergeCmd  `cmd:"" help:"Make one result of what several machines have measured together."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

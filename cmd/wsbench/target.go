@@ -78,8 +78,11 @@ func (t *target) tls() (*tls.Config, error) {
 
 // opening is how connections are opened.
 type opening struct {
-	ConnectRate float64 `group:"connection" help:"Connections opened in a second; without it as fast as the server takes them."`
-	Loops       int     `group:"connection" help:"Event loops of the client; without it one less than processors."`
+	ConnectRate float64   `group:"connection" help:"Connections opened in a second; without it as fast as the server takes them."`
+	StartAt     startTime `group:"connection" placeholder:"TIME" help:"Open the connections, and begin the load (with its warm-up) at this time: 15:04:05, 2006-01-02T15:04:05Z or +30s. So several machines begin together."`
+	Loops       int       `group:"connection" help:"Event loops of the client; without it one less than processors."`
 }
 
-func (o *opening) bench() bench.Opening { return bench.Opening{Rate: o.ConnectRate} }
+func (o *opening) bench() bench.Opening {
+	return bench.Opening{Rate: o.ConnectRate, StartAt: o.StartAt.Time}
+}
