@@ -133,6 +133,7 @@ type comparing struct {
 	began  time.Time
 	at     [2]contender
 	rounds [][2]measured // by round and side
+	begun  bool          // a run
 }
 
 // contender is a side with its process, if that is known.
@@ -222,6 +223,10 @@ func (c *comparing) run(ctx context.Context, number int, at *contender) (*Result
 		name = "warm-up round, " + at.name
 	}
 	e := c.plan.echo(at.side, at.pid)
+	if c.begun {
+		e.StartAt = time.Time{} // the first run has waited for it
+	}
+	c.begun = true
 	result, err := e.Run(ctx, func(p Progress) {
 		p.Phase = name + ", " + p.Phase
 		c.tell(p)

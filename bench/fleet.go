@@ -21,6 +21,11 @@ type Opening struct {
 	// them, AtOnce at a time (zero: 64).
 	Rate   float64
 	AtOnce int
+
+	// StartAt is when the load begins, with its warm-up: the connections are opened
+	// before, and wait. So several machines begin together. Zero, and a time that is
+	// past, mean at once.
+	StartAt time.Time
 }
 
 func (o *Opening) withDefaults() Opening {

@@ -1,12 +1,14 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -75,9 +77,25 @@ type textReport struct {
 }
 
 func (t *textReport) line(format string, a ...any) {
+	for i := range a {
+		if s, ok := a[i].(string); ok {
+			a[i] = printable(s)
+		}
+	}
 	if t.err == nil {
 		_, t.err = fmt.Fprintf(t.w, format+"\n", a...)
 	}
+}
+
+// printable gives a text without what could steer a terminal: servers and files of
+// results have a say in it.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == utf8.RuneError || unicode.Is(unicode.Bidi_Control, r) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // table writes a table, its columns as wide as they need be: words to the left, numbers
@@ -87,14 +105,14 @@ func (t *textReport) table(of *Table) {
 	all := append([][]string{of.Columns}, of.Rows...)
 	for _, row := range all {
 		for i, cell := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(cell))
+			width[i] = max(width[i], min(utf8.RuneCountInString(cell), widest))
 		}
 	}
 	t.line("\n%s", of.Title)
 	for _, row := range all {
 		var b strings.Builder
 		for i, cell := range row {
-			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
+			pad := strings.Repeat(" ", max(0, width[i]-utf8.RuneCountInString(cell)))
 			if i == 0 || of.hasWords(i) {
 				b.WriteString("  " + cell + pad)
 			} else {
@@ -111,6 +129,8 @@ func (t *Table) hasWords(column int) bool {
 		return column < len(row) && row[column] != "" && !strings.ContainsAny(row[column][:1], "0123456789+-.<>")
 	})
 }
+
+const widest = 100 // characters that a column is padded to
 
 // times writes the quantiles of a histogram.
 func (t *textReport) times(name string, h Histogram) {
@@ -130,15 +150,16 @@ func (t *textReport) times(name string, h Histogram) {
 
 // reasons writes counts by reason, the most frequent first.
 func (t *textReport) reasons(name string, counts map[string]uint64) {
-	reasons := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
-		if counts[a] != counts[b] {
-			return int(int64(counts[b]) - int64(counts[a]))
-		}
-		return strings.Compare(a, b)
-	})
-	for _, why := range reasons {
+	for _, why := range byCount(counts) {
 		t.line("%-11s %d: %s", name, counts[why], why)
 	}
+}
+
+// byCount gives reasons, the most frequent first.
+func byCount(counts map[string]uint64) []string {
+	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), strings.Compare(a, b))
+	})
 }
 
 // WriteHgrm writes the latencies as a percentile log of HdrHistogram, in milliseconds,

@@ -15,6 +15,7 @@ type Result struct {
 	Job     string    `json:"job"`
 	URL     string    `json:"url"`
 	Started time.Time `json:"started"`
+	Counted time.Time `json:"counted,omitzero"` // since when it counts
 
 	Conns    int     `json:"conns"`
 	Sizes    string  `json:"sizes,omitempty"`
@@ -121,9 +122,15 @@ func (h *Histogram) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return err
 	}
+	if err := checkHistogram(s); err != nil {
+		return fmt.Errorf("a histogram of the result cannot be read: %w", err)
+	}
 	decoded, err := hdrhistogram.Decode([]byte(s))
 	if err != nil {
 		return fmt.Errorf("a histogram of the result cannot be read: %w", err)
+	}
+	if decoded.TotalCount() > mostValues {
+		return fmt.Errorf("a histogram of the result holds %d values", decoded.TotalCount())
 	}
 	h.Histogram = decoded
 	return nil

@@ -47,8 +47,8 @@ func (r *scenarioRun) perform(ctx context.Context) (*Result, error) {
 
 // send sends what is due until it is stopped.
 func (r *scenarioRun) send(s *sender, stop <-chan struct{}) {
-	t := time.NewTicker(wakeEvery)
-	defer t.Stop()
+	t := newTicks(wakeEvery)
+	defer t.stop()
 	for {
 		select {
 		case <-t.C:

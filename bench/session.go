@@ -77,13 +77,17 @@ func (s *session) close() { _ = s.fleet.client.Close() }
 
 func (s *session) now() time.Duration { return time.Since(s.began) }
 
-// connect opens n connections, and tells about it.
+// connect opens n connections, and tells about it. It returns when the load is to begin.
 func (s *session) connect(ctx context.Context, n int, how Opening, handler func(i int) engine.Handler) error {
 	s.tell(Progress{Phase: "connecting"})
-	return s.open(ctx, n, how, handler, func(tried int) {
+	err := s.open(ctx, n, how, handler, func(tried int) {
 		opened, failed := s.attempts()
 		s.tell(Progress{Phase: "connecting", Done: float64(tried) / float64(n), Conns: opened, Refused: failed})
 	})
+	if err == nil {
+		s.awaitStart(ctx, how.StartAt)
+	}
+	return err
 }
 
 // startUsage begins to look at what client and server use.
@@ -96,6 +100,7 @@ func (s *session) startUsage() {
 // end. What is due from the time from on counts.
 func (s *session) watch(ctx context.Context, from, until time.Duration, take func() *recorder) {
 	s.startUsage()
+	s.result.Counted = s.began.Add(from)
 	counting := false
 	for at := s.now(); at < until && ctx.Err() == nil; at = s.now() {
 		if !counting && at >= from {

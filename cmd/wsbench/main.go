@@ -34,6 +34,10 @@ type cli struct {
 	Run     runCmd     `cmd:"" help:"Carry out a scenario from a file: connections, messages and what is expected back, in phases with spikes, slow readers, resets and reconnect storms."`
 	Search  searchCmd  `cmd:"" help:"Find the highest rate at which the server keeps what you ask of it."`
 	Compare compareCmd `cmd:"" help:"Measure two servers in turns, and say what differs."`
+
+	Report reportCmd `cmd:"" help:"Show the result of a run again: as text, as a page with plots, second by second."`
+	Diff   diffCmd   `cmd:"" help:"Show two results side by side, and find what has become worse."`
+	Merge  mergeCmd  `cmd:"" help:"Make one result of what several machines have measured together."`
 }
 
 func main() {

@@ -15,6 +15,7 @@ import (
 // output is what becomes of the result; all commands have it.
 type output struct {
 	JSON   string   `group:"report" help:"Write the result to this file, as JSON." type:"path"`
+	HTML   string   `group:"report" name:"html" help:"Write a page with plots to this file: it needs nothing else." type:"path"`
 	CSV    string   `group:"report" help:"Write a line for each second to this file." type:"path"`
 	Hgrm   string   `group:"report" help:"Write the latencies to this file, as a percentile log of HdrHistogram." type:"path"`
 	FailIf []string `group:"report" help:"End with exit code 3 if this holds: p99>10ms, max>1s, errors>0, rate<5000; may be repeated." sep:"none"`
@@ -65,6 +66,7 @@ func (o *output) write(r *bench.Result, limits []bench.Threshold, out io.Writer)
 		write func(io.Writer) error
 	}{
 		{o.JSON, func(w io.Writer) error { return json.NewEncoder(w).Encode(r) }},
+		{o.HTML, r.WriteHTML},
 		{o.CSV, r.WriteCSV},
 		{o.Hgrm, r.WriteHgrm},
 	} {

@@ -140,9 +140,10 @@ func (t *handshake) tls() (*tls.Config, error) {
 
 // opening is how connections are opened.
 type opening struct {
-	ConnectRate float64 `group:"connection" help:"Connections opened in a second; without it as fast as the server takes them."`
-	Loops       int     `group:"connection" help:"Event loops of the client; without it one less than processors."`
-	CPUs        cpus    `group:"connection" name:"cpus" help:"Run on these processors only, such as 1 or 0,2-3: the others are for the server. Loops follow." placeholder:"LIST"`
+	ConnectRate float64   `group:"connection" help:"Connections opened in a second; without it as fast as the server takes them."`
+	StartAt     startTime `group:"connection" placeholder:"TIME" help:"Open the connections, and begin the load (with its warm-up) at this time: 15:04:05, 2006-01-02T15:04:05Z or +30s. So several machines begin together."`
+	Loops       int       `group:"connection" help:"Event loops of the client; without it one less than processors."`
+	CPUs        cpus      `group:"connection" name:"cpus" help:"Run on these processors only, such as 1 or 0,2-3: the others are for the server. Loops follow." placeholder:"LIST"`
 }
 
 // AfterApply is called by kong when the flags are read: before there are loops.
@@ -153,4 +154,6 @@ func (o *opening) AfterApply() error {
 	return nil
 }
 
-func (o *opening) bench() bench.Opening { return bench.Opening{Rate: o.ConnectRate} }
+func (o *opening) bench() bench.Opening {
+	return bench.Opening{Rate: o.ConnectRate, StartAt: o.StartAt.Time}
+}

@@ -1,0 +1,138 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+)
+
+// Diff is two results side by side: what was, and what is now.
+type Diff struct {
+	NameA, NameB string
+	A, B         *Result
+}
+
+// difference is one thing that is compared.
+type difference struct {
+	name  string // in the table, and in conditions
+	of    func(*Result) (v float64, ok bool)
+	shown func(v float64) string
+}
+
+// differences are what a Diff compares, in this order.
+func differences() []difference {
+	latency := func(q float64) func(*Result) (float64, bool) {
+		return func(r *Result) (float64, bool) {
+			return r.Latency.At(q).Seconds(), r.Latency.Histogram != nil && r.Latency.TotalCount() > 0
+		}
+	}
+	ofServer := func(of func(*Usage) float64) func(*Result) (float64, bool) {
+		return func(r *Result) (float64, bool) {
+			if r.Server == nil {
+				return 0, false
+			}
+			return of(r.Server), true
+		}
+	}
+	return []difference{
+		{"rate", func(r *Result) (float64, bool) { return r.Throughput(), true }, plain("%.0f /s")},
+		{"p50", latency(50), asTime},
+		{"p90", latency(90), asTime},
+		{"p99", latency(99), asTime},
+		{"p99.9", latency(99.9), asTime},
+		{"max", latency(100), asTime},
+		{"errors", func(r *Result) (float64, bool) { return float64(r.Counts.Errors()), true }, plain("%.0f")},
+		{"refused", func(r *Result) (float64, bool) { return float64(r.refusals()), true }, plain("%.0f")},
+		{"client-cpu", clientMicros, plain("%.2f us/message")},
+		{"client-memory", func(r *Result) (float64, bool) { return float64(r.Client.Memory), true }, megabytes},
+		{"server-cpu", ofServer(func(u *Usage) float64 { return u.MicrosPerMessage }), plain("%.2f us/message")},
+		{"server-memory", ofServer(func(u *Usage) float64 { return float64(u.Memory) }), megabytes},
+		{"server-memory-per-connection", ofServer(func(u *Usage) float64 { return u.MemoryPerConn }), plain("%.0f B")},
+	}
+}
+
+func plain(format string) func(float64) string {
+	return func(v float64) string { return fmt.Sprintf(format, v) }
+}
+
+func asTime(v float64) string { return fmt.Sprint(Round(seconds(v))) }
+
+func megabytes(v float64) string { return fmt.Sprintf("%.1f MB", v/1e6) }
+
+// clientMicros is the CPU of the client for each message that came back.
+func clientMicros(r *Result) (float64, bool) {
+	if r.Counts.Received == 0 {
+		return 0, false
+	}
+	return r.Client.Cores * r.Seconds * 1e6 / float64(r.Counts.Received), true
+}
+
+// Settings says in which settings the two differ: what is compared then is two loads,
+// not two servers.
+func (d *Diff) Settings() (differ []string) {
+	both := func(what string, a, b any) {
+		if as, bs := fmt.Sprint(a), fmt.Sprint(b); as != bs {
+			differ = append(differ, fmt.Sprintf("%s: %s and %s", what, as, bs))
+		}
+	}
+	a, b := d.A, d.B
+	both("job", a.Job, b.Job)
+	both("url", a.URL, b.URL)
+	both("connections", a.Conns, b.Conns)
+	both("sizes", a.Sizes, b.Sizes)
+	both("load", a.loop(), b.loop())
+	both("rate", a.Rate, b.Rate)
+	both("in flight", a.InFlight, b.InFlight)
+	if math.Abs(a.Seconds-b.Seconds) > 0.05*max(a.Seconds, b.Seconds) {
+		both("counted", Round(seconds(a.Seconds)), Round(seconds(b.Seconds)))
+	}
+	both("loops of the client", a.Client.Loops, b.Client.Loops)
+	both("processor", a.Machine.Processor, b.Machine.Processor)
+	both("processors", a.Machine.Processors, b.Machine.Processors)
+	both("kernel", a.Machine.Kernel, b.Machine.Kernel)
+	both("version of wsbench", a.Machine.Version, b.Machine.Version)
+	return differ
+}
+
+// WriteText writes both, and how many times of the first the second is.
+func (d *Diff) WriteText(w io.Writer) error {
+	t := &textReport{w: w}
+	for _, s := range d.Settings() {
+		t.line("DIFFERENT: %s", s)
+	}
+	for _, side := range []struct {
+		name string
+		r    *Result
+	}{{"a", d.A}, {"b", d.B}} {
+		for _, doubt := range side.r.Doubts {
+			t.line("DOUBTFUL in %s: %s", side.name, doubt)
+		}
+	}
+	t.line("a  %s  %s %s  %s", d.NameA, d.A.Job, d.A.URL, d.A.Started.Format(time.DateTime))
+	t.line("b  %s  %s %s  %s", d.NameB, d.B.Job, d.B.URL, d.B.Started.Format(time.DateTime))
+	table := Table{Title: "b/a is how many times of a b is", Columns: []string{"", "a", "b", "b/a"}}
+	for _, f := range differences() {
+		a, inA := f.of(d.A)
+		b, inB := f.of(d.B)
+		if !inA && !inB {
+			continue
+		}
+		row := []string{strings.ReplaceAll(f.name, "-", " "), "-", "-", "-"}
+		if inA {
+			row[1] = f.shown(a)
+		}
+		if inB {
+			row[2] = f.shown(b)
+		}
+		if inA && inB && a > 0 {
+			row[3] = fmt.Sprintf("%.2f", b/a)
+		}
+		table.Rows = append(table.Rows, row)
+	}
+	t.table(&table)
+	t.line("")
+	t.line("One run of each proves nothing: runs of the same server differ too. wsbench compare runs two in turn, and tells chance from difference.")
+	return t.err
+}

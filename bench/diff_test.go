@@ -1,0 +1,74 @@
+package bench
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestDiff(t *testing.T) {
+	a, b := sample(noon, 10), sample(noon, 10)
+	same := Diff{"a.json", "b.json", a, b}
+	if differ := same.Settings(); len(differ) != 0 {
+		t.Errorf("the same differ: %q", differ)
+	}
+	b.Rate, b.Sizes, b.Conns, b.Machine.Kernel, b.Seconds = 50, "30", 11, "other", 5
+	b.Server, b.Doubts = nil, []string{"too slow"}
+	var out strings.Builder
+	if err := same.WriteText(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"DIFFERENT: rate: 100 and 50", "DIFFERENT: sizes: 20 and 30", "DIFFERENT: connections: 10 and 11", "DIFFERENT: kernel",
+		"DIFFERENT: counted: 10s and 5s", "DOUBTFUL in b: too slow", "a.json", "wsbench compare", "2.00", "server cpu",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, &out)
+		}
+	}
+}
+
+func TestRegressions(t *testing.T) {
+	slower := func(r *Result) {
+		for range 30 {
+			record(r.Latency.Histogram, 60e6)
+		}
+	}
+	for _, c := range []struct {
+		text    string
+		change  func(*Result)
+		crossed bool
+	}{
+		{"p99>+10%", func(*Result) {}, false},
+		{"p99>+10%", slower, true},
+		{"p99>+10000%", slower, false},
+		{"rate<-5%", func(r *Result) { r.Counts.Received = 900 }, true},
+		{"rate<-5%", func(r *Result) { r.Counts.Received = 960 }, false},
+		{"errors>+0", func(r *Result) { r.Counts.Lost = 1 }, true},
+		{"errors>+1", func(r *Result) { r.Counts.Lost = 1 }, false},
+		{"server-cpu>+20%", func(r *Result) { r.Server.MicrosPerMessage *= 1.3 }, true},
+		{"server-memory > +20 %", func(r *Result) { r.Server.Memory *= 2 }, true},
+		{"client-cpu<-20%", func(r *Result) { r.Client.Cores /= 2 }, true},
+	} {
+		r, err := ParseRegression(c.text)
+		if err != nil {
+			t.Errorf("%s: %v", c.text, err)
+			continue
+		}
+		a, b := sample(noon, 10), sample(noon, 10)
+		c.change(b)
+		if crossed, is, err := r.Crossed(&Diff{"a", "b", a, b}); err != nil || crossed != c.crossed || !strings.Contains(is, "it was") {
+			t.Errorf("%s: %v %s %v, want %v", c.text, crossed, is, err, c.crossed)
+		}
+	}
+	for _, bad := range []string{"", "p99>10ms", "p99>10%", "p99>+10", "p98>+10%", "rate<-5.5.5%", "p99=+1%"} {
+		if _, err := ParseRegression(bad); err == nil {
+			t.Errorf("%q was read", bad)
+		}
+	}
+	r, _ := ParseRegression("server-cpu>+1%")
+	a := sample(noon, 1)
+	a.Server = nil
+	if _, _, err := r.Crossed(&Diff{"a", "b", a, sample(noon, 1)}); err == nil {
+		t.Error("a server that was not looked at was compared")
+	}
+}

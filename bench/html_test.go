@@ -1,0 +1,121 @@
+package bench
+
+import (
+	"encoding/json"
+	"html"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func pageOf(t *testing.T, r *Result) string {
+	t.Helper()
+	var b strings.Builder
+	if err := r.WriteHTML(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// What could make a browser ask somebody for something.
+var fetches = regexp.MustCompile(`(?i)(?:\b(?:src|href|action|poster|srcset)\s*=\s*["']?|@import|url\(\s*["']?|\bfetch\(|\bimport\s*\(|new\s+(?:WebSocket|EventSource|XMLHttpRequest|Image|Worker))[^\s"'>)]*`)
+
+func TestPageNeedsNothingElse(t *testing.T) {
+	for _, found := range fetches.FindAllString(pageOf(t, sample(noon, 3)), -1) {
+		if found != `href="data:,` {
+			t.Errorf("the page asks for %q", found)
+		}
+	}
+	if !strings.Contains(pageOf(t, sample(noon, 3)), uPlotLicence) {
+		t.Error("the page has uPlot without its licence")
+	}
+}
+
+var (
+	policies = regexp.MustCompile(`http-equiv="Content-Security-Policy" content="([^"]*)"`)
+	scripts  = regexp.MustCompile(`(?s)<script([^>]*)>(.*?)</script>`)
+)
+
+func TestPageAllowsItsOwnScriptsOnly(t *testing.T) {
+	text := pageOf(t, sample(noon, 3))
+	policy := html.UnescapeString(policies.FindStringSubmatch(text)[1])
+	if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
+		t.Errorf("the policy is %s", policy)
+	}
+	runs := 0
+	for _, s := range scripts.FindAllStringSubmatch(text, -1) {
+		if s[1] == "" {
+			runs++
+			if !strings.Contains(policy, digest(s[2])) {
+				t.Errorf("a script is not in the policy: %.60q", s[2])
+			}
+		}
+	}
+	if runs != 2 {
+		t.Errorf("%d scripts", runs)
+	}
+}
+
+func TestPageKeepsHostileTextText(t *testing.T) {
+	const evil = `</script></title><script>alert(1)</script><img src=x onerror=alert(2)>"'`
+	r := sample(noon, 3)
+	r.URL, r.Job, r.Sizes, r.Machine.Kernel = "ws://"+evil, evil, evil, evil
+	r.Refused, r.Ended = map[string]uint64{evil: 1}, map[string]uint64{evil: 1}
+	r.Doubts = []string{evil}
+	r.Tables = []Table{{Title: evil, Columns: []string{evil}, Rows: [][]string{{evil}}}}
+	r.Plots = []Plot{{Title: evil, X: evil, Y: evil, Lines: []Line{{Name: evil, X: []float64{1}, Y: []float64{2}}}}}
+	text := pageOf(t, r)
+	if strings.Contains(text, "<img") || strings.Contains(text, "<script>alert") || strings.Count(text, "<title>") != 1 {
+		t.Error("text has become markup")
+	}
+	found := false
+	for _, s := range scripts.FindAllStringSubmatch(text, -1) {
+		if s[1] == "" {
+			continue
+		}
+		var d drawing
+		if err := json.Unmarshal([]byte(s[2]), &d); err != nil {
+			t.Errorf("the figures of a plot: %v in %.80q", err, s[2])
+		}
+		found = found || d.Kind == "plain" && d.Lines[0].Name == evil
+	}
+	if !found {
+		t.Error("the job's plot is missing")
+	}
+}
+
+func TestPageSaysWhatIsDoubtful(t *testing.T) {
+	r := sample(noon, 3)
+	if text := pageOf(t, r); !strings.Contains(text, "No doubts") || strings.Contains(text, "DOUBTFUL") {
+		t.Error("there are doubts, or it is not said that there are none")
+	}
+	r.Doubts = []string{"the client was busy"}
+	if text := pageOf(t, r); strings.Contains(text, "No doubts") || !strings.Contains(text, "DOUBTFUL") || !strings.Contains(text, "the client was busy") {
+		t.Error("there are no doubts")
+	}
+}
+
+// A job without messages, and one that has measured nothing at all, have pages too.
+func TestPageOfLittle(t *testing.T) {
+	r := sample(noon, 3)
+	r.Counts, r.Latency, r.Lag, r.Rate = Counts{}, Histogram{}, Histogram{}, 0
+	if text := pageOf(t, r); !strings.Contains(text, "p99 handshake") || strings.Contains(text, "Throughput") {
+		t.Error("the figures of the handshakes are not the headline")
+	}
+	if text := pageOf(t, &Result{}); !strings.Contains(text, "Errors") {
+		t.Error("no page")
+	}
+}
+
+// The client's part in the slowest messages is told beside them.
+func TestPageTellsSendLag(t *testing.T) {
+	r := sample(noon, 3)
+	if strings.Contains(pageOf(t, r), "send lag 5") {
+		t.Error("a client in time is told to be late")
+	}
+	record(r.Lag.Histogram, 5e6)
+	record(r.Latency.Histogram, 6e6)
+	if !strings.Contains(pageOf(t, r), ">send lag 5") {
+		t.Error("it is not told that the slowest message was sent late")
+	}
+}
