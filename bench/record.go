@@ -63,6 +63,7 @@ type recorder struct {
 	latency *hdrhistogram.Histogram // by when the message was due, or sent
 	lag     *hdrhistogram.Histogram // from when a message was due to when it was sent
 	reasons map[string]uint64       // why connections have ended
+	fan     *fanFigures             // nil but in a Fanout
 }
 
 func newRecorder() *recorder {
@@ -75,6 +76,9 @@ func (r *recorder) add(more *recorder) {
 	r.lag.Merge(more.lag)
 	for why, n := range more.reasons {
 		r.reasons[why] += n
+	}
+	if more.fan != nil {
+		r.fanned().add(more.fan)
 	}
 }
 

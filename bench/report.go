@@ -24,7 +24,11 @@ func (r *Result) WriteText(w io.Writer) error {
 	t.line("%d connections, %s bytes, %s, %.1f s counted", r.Handshake.TotalCount(), r.Sizes, loop, r.Seconds)
 	t.line("")
 	c := &r.Counts
-	t.line("messages    %12d sent  %12d back  %12.0f /s  %10.1f MB/s", c.Sent, c.Received, r.Throughput(), float64(c.Bytes)/max(r.Seconds, 1e-9)/1e6)
+	back := "back"
+	if r.Fanout != nil {
+		back = "delivered"
+	}
+	t.line("messages    %12d sent  %12d %s  %12.0f /s  %10.1f MB/s", c.Sent, c.Received, back, r.Throughput(), float64(c.Bytes)/max(r.Seconds, 1e-9)/1e6)
 	t.times("latency", r.Latency)
 	t.times("send lag", r.Lag)
 	t.times("handshake", r.Handshake)
@@ -35,7 +39,14 @@ func (r *Result) WriteText(w io.Writer) error {
 	}
 	t.line("")
 	if c.Errors() == 0 && len(r.Refused) == 0 {
-		t.line("errors      none: every byte of every message came back once, in order")
+		whole := "came back once, in order"
+		if r.Fanout != nil {
+			whole = "reached every subscriber once, in order"
+			if r.Fanout.Conflated > 0 {
+				whole = "that the server did not conflate reached every subscriber once, in order"
+			}
+		}
+		t.line("errors      none: every byte of every message %s", whole)
 	} else {
 		t.line("errors      %d lost, %d corrupt, %d duplicated, %d reordered, %d not sent, %d connections dropped",
 			c.Lost, c.Corrupt, c.Duplicated, c.Reordered, c.NotSent, c.Dropped)

@@ -24,7 +24,8 @@ const (
 
 // cli is the commands. Its tags are the help.
 type cli struct {
-	Echo echoCmd `cmd:"" help:"Send messages that the server sends back, and measure how long that takes."`
+	Echo   echoCmd   `cmd:"" help:"Send messages that the server sends back, and measure how long that takes."`
+	Fanout fanoutCmd `cmd:"" help:"Publish to many subscribers, and measure how long it takes until they have it."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
