@@ -85,8 +85,9 @@ func (r *fanRun) worst() (slowest, missing []Subscriber) {
 		if s.lane == nil {
 			continue
 		}
+		gaps, tail := s.unexplained()
 		slowest = append(slowest, Subscriber{
-			Number: s.number, Room: s.room, Received: s.received, Missed: s.gaps() + s.tail, Conflated: s.conflated,
+			Number: s.number, Room: s.room, Received: s.received, Missed: gaps + tail, Conflated: s.conflated,
 			P50: inMS(min(s.spread.at(50), s.slowest)), P99: inMS(min(s.spread.at(99), s.slowest)), Max: inMS(s.slowest), Ended: s.ended,
 		})
 		if last := slowest[len(slowest)-1]; last.Missed > 0 {

@@ -126,7 +126,10 @@ func (r *fanRun) joinPublishers(ctx context.Context, at *Target) error {
 // measure publishes, and collects what the subscribers hear.
 func (r *fanRun) measure(ctx context.Context) (*Result, error) {
 	p, j := r.plan, r.job
-	start := r.now() + 10*time.Millisecond
+	start := r.now()
+	if p.Rate > 0 {
+		start += 10 * time.Millisecond
+	}
 	from, until := start+p.Warmup, start+p.Warmup+p.Duration
 	r.from = from
 	j.from.Store(int64(from))
@@ -281,10 +284,10 @@ func (r *fanRun) reckon() (unfinished uint64) {
 			continue
 		}
 		s.reckon(r.job)
-		gaps := s.gaps()
+		gaps, tail := s.unexplained()
 		f.gaps += gaps
-		unfinished += s.tail
-		r.total.Lost += gaps + s.tail
+		unfinished += tail
+		r.total.Lost += gaps + tail
 	}
 	return unfinished
 }

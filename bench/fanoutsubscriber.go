@@ -203,10 +203,10 @@ func (h subHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
 	}
 	s.reckon(j)
 	s.ended = true
-	gaps := s.gaps()
+	gaps, tail := s.unexplained()
 	rec.fanned().gaps += gaps
-	rec.fanned().cutOff += s.tail
-	rec.Lost += gaps + s.tail
+	rec.fanned().cutOff += tail
+	rec.Lost += gaps + tail
 }
 
 // reckon finds what is missing by now.
@@ -226,5 +226,9 @@ func (s *subscriber) reckon(j *fanJob) {
 	}
 }
 
-// gaps is the numbers that are missing and that nothing explains.
-func (s *subscriber) gaps() uint64 { return s.holes - min(s.holes, s.conflated) }
+// unexplained is what is missing although the server has not said so. A tail may be
+// explained too: by what another publisher of the room has published later.
+func (s *subscriber) unexplained() (gaps, tail uint64) {
+	said := min(s.holes, s.conflated)
+	return s.holes - said, s.tail - min(s.tail, s.conflated-said)
+}
