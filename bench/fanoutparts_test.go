@@ -161,12 +161,14 @@ func TestFanoutPresets(t *testing.T) {
 		{Fanout{Target: Target{URL: "ws://x/ws/chat?a=1"}, Rooms: 3}, "chat", 3, "ws://x/ws/chat?a=1&room=wsbench-1", "", "{stamp}", ""},
 		{Fanout{Target: Target{URL: "ws://x/ws/chat?room=r{i%3}"}}, "chat", 3, "ws://x/ws/chat?room=r1", "", "{stamp}", ""},
 		{
-			Fanout{Target: Target{URL: "ws://x/feed"}, Rooms: 2, Feed: FeedTopics{Mode: "latest", MaxRate: 2.5}}, "feed", 2, "ws://x/feed",
+			Fanout{Target: Target{URL: "ws://x/feed"}, Rooms: 2, Feed: FeedTopics{Mode: "latest", MaxRate: 2.5}},
+			"feed", 2, "ws://x/feed",
 			`{"type":"subscribe","topic":"wsbench.{i%2}","snapshot":false,"mode":"latest","maxRate":2.5}`,
 			`{"type":"publish","topic":"wsbench.{i%2}","data":"{stamp}"}`, "",
 		},
 		{
-			Fanout{Target: Target{URL: "ws://x/feed"}, Feed: FeedTopics{Topic: "a.b"}, PublishHTTP: "http://y:1/"}, "feed", 1, "ws://x/feed",
+			Fanout{Target: Target{URL: "ws://x/feed"}, Feed: FeedTopics{Topic: "a.b"}, PublishHTTP: "http://y:1/"},
+			"feed", 1, "ws://x/feed",
 			`{"type":"subscribe","topic":"a.b","snapshot":false}`, `"{stamp}"`, "http://y:1/publish/a.b",
 		},
 	} {

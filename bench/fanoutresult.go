@@ -141,8 +141,11 @@ func (f *FanoutResult) orders(res *Result) Table {
 		name string
 		of   Histogram
 	}{
-		{"the first subscriber", f.First}, {"half of them", f.Median}, {"the last", f.Last},
-		{"from first to last", f.Skew}, {"every delivery", res.Latency},
+		{"the first subscriber", f.First},
+		{"half of them", f.Median},
+		{"the last", f.Last},
+		{"from first to last", f.Skew},
+		{"every delivery", res.Latency},
 	} {
 		cells := []string{row.name}
 		for _, q := range shownQuantiles {
