@@ -53,6 +53,7 @@ type Fanout struct {
 	Rate     float64
 	Poisson  bool
 	InFlight int
+	Patience time.Duration // closed loop: how long it waits for a publish to reach everybody; zero means 2 s
 
 	Warmup   time.Duration // published, but not counted
 	Duration time.Duration
@@ -87,6 +88,7 @@ func (p *Fanout) withDefaults() (Fanout, error) {
 	f := *p
 	for to, value := range map[*time.Duration]time.Duration{
 		&f.Grace: 2 * time.Second, &f.AckTimeout: 10 * time.Second, &f.Settle: 500 * time.Millisecond,
+		&f.Patience: 2 * time.Second,
 	} {
 		if *to == 0 {
 			*to = value
@@ -169,7 +171,7 @@ func (p *Fanout) checkNumbers() error {
 		return fmt.Errorf("at most %d publishes in flight of each publisher", maxFanInFlight)
 	case p.Poisson && p.Rate == 0:
 		return errors.New("publishes that come independently of each other need a rate")
-	case p.Duration <= 0 || p.Warmup < 0 || p.Grace < 0 || p.Settle < 0 || p.AckTimeout < 0:
+	case p.Duration <= 0 || p.Warmup < 0 || p.Grace < 0 || p.Settle < 0 || p.AckTimeout < 0 || p.Patience < 0:
 		return errors.New("a duration must be more than 0, and other times not less")
 	}
 	return nil

@@ -149,7 +149,7 @@ const publishesPerTurn = 64
 // fill has each publisher of a closed loop send as many as may be on their way.
 func (d *fanLane) fill() {
 	for _, p := range d.pubs {
-		if gaveUp := p.tidy(d.job.now() - closedPatience); gaveUp > 0 {
+		if gaveUp := p.tidy(d.job.now() - d.job.plan.Patience); gaveUp > 0 {
 			d.rec.fanned().gaveUp += gaveUp
 		}
 		for d.job.sends() && p.hasTurn(d.job) {

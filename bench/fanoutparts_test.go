@@ -205,6 +205,30 @@ func TestFanoutReceiveAllocatesNothing(t *testing.T) {
 	}
 }
 
+// One message may hold several publishes, whole or not, and each says what it stands for.
+func TestFanoutReceivesBatches(t *testing.T) {
+	j, s := standingSubscriber(t)
+	var p []byte
+	for number := range uint32(10) {
+		j.publishers[0].flight.begin(number, 1, 0)
+		p = append(p, `{"skipped":2,"data":"`...)
+		p = j.content.appendTo(p, published{0, number, 0}, 100)
+		p = append(p, `"}`...)
+	}
+	j.publishers[0].base.Store(0)
+	p[3*(100+23)-5] ^= 1
+	rec := s.lane.rec
+	if !s.receive(p, j.now()) || s.received != 9 || rec.Received != 9 || rec.Corrupt != 1 || rec.fan.complete != 9 || rec.Bytes != uint64(len(p)) {
+		t.Errorf("%+v %+v", rec.Counts, rec.fan)
+	}
+	if s.conflated != 8*2 { // the first stands for none that counts, the third is corrupt
+		t.Errorf("%d conflated", s.conflated)
+	}
+	if s.receive([]byte("hello"), j.now()) || s.receive(p[:60], j.now()) != true || rec.Corrupt != 2 {
+		t.Errorf("%+v", rec.Counts)
+	}
+}
+
 func BenchmarkFanoutReceive(b *testing.B) {
 	j, s := standingSubscriber(b)
 	var buf []byte

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -66,11 +67,18 @@ func (s *postings) begin() {
 	}
 }
 
-// end stops them, and waits for them.
+// end stops them, and waits for them. What still waits for a publisher is not sent.
 func (s *postings) end() {
 	s.cancel()
 	s.run.Wait()
 	s.client.CloseIdleConnections()
+	for _, due := range s.due {
+		for len(due) > 0 {
+			if s.job.counts(<-due) {
+				s.rec.NotSent++
+			}
+		}
+	}
 }
 
 // handOut gives the publishers what is due. One goroutine calls it.
@@ -82,15 +90,20 @@ func (s *postings) handOut() {
 		case s.due[s.turn%len(s.due)] <- s.next:
 		default:
 			s.busy.Add(-1)
-			s.mu.Lock()
-			if s.job.counts(s.next) {
-				s.rec.NotSent++
-			}
-			s.mu.Unlock()
+			s.notSent(s.next)
 		}
 		s.next = s.pacer.Next(s.next)
 	}
 	s.through.Store(s.next >= until)
+}
+
+// notSent counts a publish that was due at a time.
+func (s *postings) notSent(due time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.job.counts(due) {
+		s.rec.NotSent++
+	}
 }
 
 // publish is one publisher's goroutine.
@@ -101,6 +114,10 @@ func (s *postings) publish(ctx context.Context, p *publisher, due <-chan time.Du
 	for {
 		select {
 		case at := <-due:
+			if ctx.Err() != nil {
+				s.notSent(at)
+				return
+			}
 			s.send(ctx, p, w, at)
 			s.busy.Add(-1)
 			continue
@@ -112,7 +129,7 @@ func (s *postings) publish(ctx context.Context, p *publisher, due <-chan time.Du
 		if s.pacer != nil {
 			continue
 		}
-		gaveUp := p.tidy(s.job.now() - closedPatience)
+		gaveUp := p.tidy(s.job.now() - s.job.plan.Patience)
 		s.mu.Lock()
 		s.rec.fanned().gaveUp += gaveUp
 		s.mu.Unlock()
@@ -139,7 +156,23 @@ func (s *postings) send(ctx context.Context, p *publisher, w *fanWriter, due tim
 		s.rec.fanned().refused++
 		keepFirst(&s.job.refusal, []byte(err.Error()))
 	}
-	return p.end(s.rec, s.job, of, expected, err)
+	if !arrived(err) {
+		return p.end(s.rec, s.job, of, expected, err)
+	}
+	return p.end(s.rec, s.job, of, expected, nil) && err == nil
+}
+
+// refusedError says that the server has answered, and not with 2xx.
+type refusedError struct{ what string }
+
+func (e *refusedError) Error() string { return e.what }
+
+// arrived says whether the server may have taken a request that ended with err: then it
+// is owed to the subscribers.
+func arrived(err error) bool {
+	var refused *refusedError
+	var op *net.OpError
+	return !errors.As(err, &refused) && !(errors.As(err, &op) && op.Op == "dial")
 }
 
 // post sends one request and reads its answer.
@@ -167,7 +200,7 @@ func (s *postings) post(ctx context.Context, number int, body []byte) error {
 	defer answer.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 4096))
 	if answer.StatusCode/100 != 2 {
-		return fmt.Errorf("answered with %s: %s", answer.Status, bytes.TrimSpace(text))
+		return &refusedError{fmt.Sprintf("answered with %s: %s", answer.Status, bytes.TrimSpace(text))}
 	}
 	return nil
 }

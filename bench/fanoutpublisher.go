@@ -82,9 +82,6 @@ func (p *publisher) hasTurn(j *fanJob) bool {
 	return int(p.flight.waiting.Load()) < j.plan.InFlight
 }
 
-// closedPatience is how long a closed loop waits for a publish to reach everybody.
-const closedPatience = 2 * time.Second
-
 // tidy gives up the publishes that were sent before a time and have not reached
 // everybody: a closed loop would stand still for ever.
 func (p *publisher) tidy(before time.Duration) (gaveUp uint64) {

@@ -27,7 +27,7 @@ type FanoutResult struct {
 	CutOff     uint64 `json:"cutOff"`     // of these, behind the last of a subscriber whose connection ended
 	Strayed    uint64 `json:"strayed"`    // deliveries for another room; they count as corrupt
 	Other      uint64 `json:"other"`      // messages that hold no publish
-	Refused    uint64 `json:"refused"`    // publishes that the server has refused
+	Refused    uint64 `json:"refused"`    // publishes that the server has refused, or whose POST has failed
 	GaveUp     uint64 `json:"gaveUp"`     // publishes that a closed loop no longer waited for
 	Refusal    string `json:"refusal,omitempty"`
 
@@ -109,7 +109,7 @@ func (r *fanRun) doubt(res *Result) {
 		say("%d deliveries had not come %v after the last publish: they count as lost, and their publishes are not in the latency of the last subscriber", f.Unfinished, r.plan.Grace)
 	}
 	if f.GaveUp > 0 {
-		say("the closed loop waited %v in vain for %d publishes to reach everybody: its rate is no capacity", closedPatience, f.GaveUp)
+		say("the closed loop waited %v in vain for %d publishes to reach everybody: its rate is no capacity", r.plan.Patience, f.GaveUp)
 	}
 	if f.Refused > 0 {
 		say("the server refused %d publishes: %s", f.Refused, f.Refusal)

@@ -18,6 +18,7 @@ type fanoutCmd struct {
 	Rate     float64       `group:"load" help:"Publishes a second over all publishers, whatever arrives (open loop)."`
 	Poisson  bool          `group:"load" help:"With --rate: as independent users publish, not evenly."`
 	Inflight int           `group:"load" help:"Publishes of each publisher on their way; the next goes when one has reached everybody (closed loop, for capacity; without --rate 1)."`
+	Patience time.Duration `group:"load" default:"2s" help:"Closed loop: how long to wait for a publish to reach everybody."`
 	Size     string        `group:"load" default:"100" help:"Bytes of the payload: 100, 4KiB, or 100-4000; 33 at least."`
 	Binary   bool          `group:"load" help:"Publish binary messages; text otherwise."`
 	Warmup   time.Duration `group:"load" default:"1s" help:"Published before, and not counted."`
@@ -80,7 +81,7 @@ func (c *fanoutCmd) bench() (job bench.Fanout, err error) {
 		Preset: c.Preset, Subscribe: c.Subscribe, Introduce: c.Introduce, Publish: c.Publish, Skipped: c.Skipped,
 		Feed:       bench.FeedTopics{Topic: c.Topic, Mode: c.Mode, MaxRate: c.MaxRate, MaxAge: c.MaxAge},
 		AckTimeout: c.AckTimeout, Settle: c.Settle,
-		Binary: c.Binary, Rate: c.Rate, Poisson: c.Poisson, InFlight: c.Inflight,
+		Binary: c.Binary, Rate: c.Rate, Poisson: c.Poisson, InFlight: c.Inflight, Patience: c.Patience,
 		Warmup: c.Warmup, Duration: c.Duration, Grace: c.Grace, Loops: c.Loops,
 	}
 	if job.Target, err = c.target.bench(); err != nil {

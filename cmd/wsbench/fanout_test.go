@@ -57,7 +57,8 @@ func startHeadrace(t *testing.T, args ...string) (h headrace) {
 	return h
 }
 
-// The presets against the server that they are for.
+// The presets against the server that they are for. Each has its topics for itself: with
+// latest, the publishes of another run would take the place of its own.
 func TestFanoutOfHeadrace(t *testing.T) {
 	h := startHeadrace(t, "--feed-publish", "wsbench.*", "--publish-token", "secret")
 	chat, feed := "ws://"+h.addr+"/ws/chat", "ws://"+h.addr+"/feed"
@@ -69,15 +70,15 @@ func TestFanoutOfHeadrace(t *testing.T) {
 	}{
 		"chat":        {[]string{chat, "--rate=200"}, exitOK, "(chat)", true},
 		"rooms":       {[]string{chat, "--rate=200", "--rooms=3"}, exitOK, "3 publishers to 12 subscribers in 3 rooms", true},
-		"chat closed": {[]string{chat, "--inflight=2", "--publishers=2"}, exitOK, "closed loop", true},
-		"feed":        {[]string{feed, "--rate=200", "--publishers=2"}, exitOK, "(feed)", true},
-		"feed rooms":  {[]string{feed, "--rate=200", "--rooms=4", "--mode=queue"}, exitOK, "in 4 rooms", true},
-		"latest":      {[]string{feed, "--rate=500", "--mode=latest", "--max-rate=20"}, exitOK, "conflated, as the server says", false},
-		"post":        {[]string{feed, "--rate=100", "--publish-http=http://" + h.internal, "--bearer=secret"}, exitOK, "(feed)", true},
+		"chat closed": {[]string{chat + "?room=b", "--inflight=2", "--publishers=2"}, exitOK, "closed loop", true},
+		"feed":        {[]string{feed, "--rate=200", "--publishers=2", "--topic=wsbench.a"}, exitOK, "(feed)", true},
+		"feed rooms":  {[]string{feed, "--rate=200", "--mode=queue", "--topic=wsbench.c{i%4}"}, exitOK, "in 4 rooms", true},
+		"latest":      {[]string{feed, "--rate=500", "--mode=latest", "--max-rate=20", "--topic=wsbench.b"}, exitOK, "conflated, as the server says", false},
+		"post":        {[]string{feed, "--rate=100", "--publish-http=http://" + h.internal, "--bearer=secret", "--topic=wsbench.d"}, exitOK, "(feed)", true},
 		"no token":    {[]string{feed, "--rate=100", "--publish-http=http://" + h.internal}, exitFailed, "401", false},
 		"forbidden":   {[]string{feed, "--rate=100", "--topic=other.a", "--grace=100ms"}, exitFailed, "clients may not publish", false},
 		"bad mode":    {[]string{feed, "--rate=100", "--mode=x"}, exitFailed, "refused to subscribe", false},
-		"threshold":   {[]string{chat, "--rate=200", "--fail-if=last-p50>1us"}, exitCrossed, "last-p50>1us: it is", true},
+		"threshold":   {[]string{chat + "?room=c", "--rate=200", "--fail-if=last-p50>1us"}, exitCrossed, "last-p50>1us: it is", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
