@@ -7,6 +7,9 @@
 // all who wait meanwhile. A closed loop (Echo.InFlight) waits for each answer; it
 // measures capacity, and hides stalls.
 //
+// A Fanout has publishers and subscribers in one process, so that its latencies are one
+// way: from when a publish was due to the first, half and all of the subscribers.
+//
 // Every byte of an echo is checked, and losses, repetitions and changes of order are
 // counted as such. Result.Doubts says when the figures may be the client's rather than
 // the server's.

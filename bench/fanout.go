@@ -43,7 +43,7 @@ type Fanout struct {
 	AckTimeout time.Duration // how long all acks may take; zero means 10 s
 	Settle     time.Duration // without Ack: how long after the last has opened publishing begins; zero means 500 ms
 
-	Binary bool  // publishes are binary messages; text otherwise
+	Binary bool  // messages are binary; text otherwise
 	Sizes  Sizes // of the payload
 
 	// Rate is how many publishes are sent in a second over all publishers (an open

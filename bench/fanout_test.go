@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -103,7 +104,7 @@ func tryFanout(t *testing.T, s *relay, p Fanout) (*Result, error) {
 	if p.Duration == 0 {
 		p.Duration = 400 * time.Millisecond
 	}
-	p.Loops, p.Settle = 1, 50*time.Millisecond
+	p.Loops, p.Settle = 2, 50*time.Millisecond
 	return p.Run(context.Background(), nil)
 }
 
@@ -157,7 +158,7 @@ func TestFanoutOfAHealthyServer(t *testing.T) {
 			if p.SubscribeURL != "" {
 				url := serve(t, s.endpoint())
 				p.SubscribeURL, p.PublishURL = url+p.SubscribeURL, url+p.PublishURL
-				p.URL, p.Sizes, p.Duration, p.Loops = url, Sizes{100, 100}, 400*time.Millisecond, 1
+				p.URL, p.Sizes, p.Duration, p.Loops = url, Sizes{100, 100}, 400*time.Millisecond, 2
 				r, err := p.Run(context.Background(), nil)
 				if err != nil || whole(r, c.receivers) != nil || r.Fanout.Rooms != 3 || r.Fanout.Publishers != 3 {
 					t.Fatalf("%v, %v: %+v", err, whole(r, c.receivers), r.Fanout)
@@ -356,6 +357,32 @@ func TestFanoutClosedLoopGivesUp(t *testing.T) {
 	}}, Fanout{Patience: 200 * time.Millisecond, Duration: time.Second, Grace: time.Second})
 	if f := r.Fanout; f.GaveUp < 1 || f.Gaps != 1 || r.Counts.Sent < 12 || f.Incomplete < 1 || !strings.Contains(fmt.Sprint(r.Doubts), "in vain for") {
 		t.Errorf("%+v %+v %v", r.Counts, f, r.Doubts)
+	}
+}
+
+// Whoever stops a run early has what was measured.
+func TestFanoutEndsEarly(t *testing.T) {
+	t.Parallel()
+	url := serve(t, (&relay{}).endpoint())
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	plan := Fanout{
+		Target: Target{URL: url}, Subscribers: 3, Sizes: Sizes{50, 50}, Rate: 300, Duration: time.Hour,
+		Settle: time.Millisecond, Loops: 1, Grace: ample,
+	}
+	r, err := plan.Run(ctx, func(p Progress) {
+		if p.Sent > 0 {
+			cancel()
+		}
+	})
+	if err == nil {
+		err = whole(r, 3)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := plan.Run(canceled(), nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: %v", err)
 	}
 }
 

@@ -163,7 +163,7 @@ func (f *FanoutResult) orders(res *Result) Table {
 // deliveries is the table of what became of them.
 func (f *FanoutResult) deliveries(res *Result) Table {
 	t := Table{
-		Title:   fmt.Sprintf("%d publishers to %d subscribers in %d rooms (%s)", f.Publishers, f.Subscribers, f.Rooms, f.Preset),
+		Title:   fmt.Sprintf("publishers: %d, subscribers: %d, rooms: %d (%s)", f.Publishers, f.Subscribers, f.Rooms, f.Preset),
 		Columns: []string{"", "number"},
 	}
 	row := func(name string, n uint64, always bool) {

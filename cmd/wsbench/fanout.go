@@ -20,7 +20,7 @@ type fanoutCmd struct {
 	Inflight int           `group:"load" help:"Publishes of each publisher on their way; the next goes when one has reached everybody (closed loop, for capacity; without --rate 1)."`
 	Patience time.Duration `group:"load" default:"2s" help:"Closed loop: how long to wait for a publish to reach everybody."`
 	Size     string        `group:"load" default:"100" help:"Bytes of the payload: 100, 4KiB, or 100-4000; 33 at least."`
-	Binary   bool          `group:"load" help:"Publish binary messages; text otherwise."`
+	Binary   bool          `group:"load" help:"Send binary messages; text otherwise."`
 	Warmup   time.Duration `group:"load" default:"1s" help:"Published before, and not counted."`
 	Duration time.Duration `group:"load" default:"10s" help:"How long to measure."`
 	Grace    time.Duration `group:"load" default:"2s" help:"How long after the last publish deliveries may still come."`
