@@ -102,7 +102,7 @@ func tryFanout(t *testing.T, s *relay, p Fanout) (*Result, error) {
 		p.Sizes = Sizes{fanStamp, 200}
 	}
 	if p.Duration == 0 {
-		p.Duration = 400 * time.Millisecond
+		p.Duration = 250 * time.Millisecond
 	}
 	p.Loops, p.Settle = 2, 50*time.Millisecond
 	return p.Run(context.Background(), nil)
@@ -158,7 +158,7 @@ func TestFanoutOfAHealthyServer(t *testing.T) {
 			if p.SubscribeURL != "" {
 				url := serve(t, s.endpoint())
 				p.SubscribeURL, p.PublishURL = url+p.SubscribeURL, url+p.PublishURL
-				p.URL, p.Sizes, p.Duration, p.Loops = url, Sizes{100, 100}, 400*time.Millisecond, 2
+				p.URL, p.Sizes, p.Duration, p.Loops = url, Sizes{100, 100}, 250*time.Millisecond, 2
 				r, err := p.Run(context.Background(), nil)
 				if err != nil || whole(r, c.receivers) != nil || r.Fanout.Rooms != 3 || r.Fanout.Publishers != 3 {
 					t.Fatalf("%v, %v: %+v", err, whole(r, c.receivers), r.Fanout)
@@ -169,7 +169,7 @@ func TestFanoutOfAHealthyServer(t *testing.T) {
 			if err := whole(r, c.receivers); err != nil {
 				t.Error(err)
 			}
-			if p.Rate > 0 && !near(r.Counts.Sent, p.Rate*0.4, 0.3) {
+			if p.Rate > 0 && !near(r.Counts.Sent, p.Rate*0.25, 0.4) {
 				t.Errorf("%d were sent at %v a second", r.Counts.Sent, p.Rate)
 			}
 		})
@@ -207,7 +207,7 @@ func TestFanoutFindsWhatIsWrong(t *testing.T) {
 				}
 			}}, Fanout{Rate: 1000, Sizes: Sizes{100, 100}, Grace: time.Second})
 			n := done.Load()
-			if got := c.wrong(r); n < 5 || got != n {
+			if got := c.wrong(r); n < 3 || got != n {
 				t.Errorf("%d are found, want %d: %+v %+v", got, n, r.Counts, r.Fanout)
 			}
 			f := r.Fanout
@@ -259,7 +259,7 @@ func TestFanoutConflated(t *testing.T) {
 			}}, Fanout{Rate: 1000, Publishers: 2, Skipped: `"skipped":`, Grace: 500 * time.Millisecond})
 			f := r.Fanout
 			short := r.Counts.Received * uint64(4-says)
-			if r.Counts.Received < 100 || f.Conflated != r.Counts.Received*uint64(says) || f.Expected < 5*r.Counts.Received {
+			if r.Counts.Received < 50 || f.Conflated != r.Counts.Received*uint64(says) || f.Expected < 5*r.Counts.Received {
 				t.Errorf("%+v %+v", r.Counts, f)
 			}
 			// Up to 4 for each subscriber are left out when the last comes, and those may be of either publisher.
@@ -306,7 +306,7 @@ func TestFanoutWaitsForAcks(t *testing.T) {
 	} {
 		plan.AckTimeout = 100 * time.Millisecond
 		if answer != "" {
-			plan.AckTimeout = 2 * time.Second // it comes for sure
+			plan.AckTimeout = time.Second // it comes for sure
 		}
 		if _, err := tryFanout(t, joins(answer), plan); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", answer, err)
@@ -354,7 +354,7 @@ func TestFanoutClosedLoopGivesUp(t *testing.T) {
 		if m.name != "1" || n != 10 {
 			m.say(p)
 		}
-	}}, Fanout{Patience: 200 * time.Millisecond, Duration: time.Second, Grace: time.Second})
+	}}, Fanout{Patience: 200 * time.Millisecond, Duration: 700 * time.Millisecond, Grace: 500 * time.Millisecond})
 	if f := r.Fanout; f.GaveUp < 1 || f.Gaps != 1 || r.Counts.Sent < 12 || f.Incomplete < 1 || !strings.Contains(fmt.Sprint(r.Doubts), "in vain for") {
 		t.Errorf("%+v %+v %v", r.Counts, f, r.Doubts)
 	}

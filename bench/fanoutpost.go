@@ -40,7 +40,7 @@ type postings struct {
 
 	due     []chan time.Duration // open loop, for each publisher
 	through atomic.Bool          // open loop: everything that was due before the end was handed out
-	busy    atomic.Int32         // publishes that were handed out and are not through
+	busy    atomic.Int32         // publishes that were handed out and are not through; closed loop: publishers at work
 	cancel  context.CancelFunc
 	run     sync.WaitGroup
 }
@@ -106,6 +106,11 @@ func (s *postings) notSent(due time.Duration) {
 	}
 }
 
+// isThrough says whether all that was due, or is sent, has its answer.
+func (s *postings) isThrough() bool {
+	return !s.job.sends() && (s.pacer == nil || s.through.Load()) && s.busy.Load() == 0
+}
+
 // publish is one publisher's goroutine.
 func (s *postings) publish(ctx context.Context, p *publisher, due <-chan time.Duration) {
 	w := newFanWriter(s.job, uint64(p.number)|1<<32)
@@ -133,8 +138,10 @@ func (s *postings) publish(ctx context.Context, p *publisher, due <-chan time.Du
 		s.mu.Lock()
 		s.rec.fanned().gaveUp += gaveUp
 		s.mu.Unlock()
+		s.busy.Add(1) // before it looks whether the end has come
 		for s.job.sends() && p.hasTurn(s.job) && s.send(ctx, p, w, s.job.now()) {
 		}
+		s.busy.Add(-1)
 	}
 }
 

@@ -248,7 +248,7 @@ func (r *fanRun) drive() *driving {
 // isThrough says whether everything that was due is sent.
 func (r *fanRun) isThrough() bool {
 	if s := r.job.posts; s != nil {
-		return r.plan.Rate == 0 || s.through.Load() && s.busy.Load() == 0
+		return s.isThrough()
 	}
 	for _, d := range r.job.lanes.all() {
 		if r.plan.Rate > 0 && d.open.Load() > 0 && !d.through.Load() {

@@ -30,13 +30,14 @@ type Result struct {
 	Ended     map[string]uint64 `json:"ended,omitempty"` // why connections have ended
 	Series    []Point           `json:"series"`
 
-	Client  Client        `json:"client"`
-	Server  *Usage        `json:"server,omitempty"` // if its process was looked at
-	Machine Machine       `json:"machine"`
-	Fanout  *FanoutResult `json:"fanout,omitempty"`
-	Tables  []Table       `json:"tables,omitempty"` // what the job has besides, for the reports
-	Plots   []Plot        `json:"plots,omitempty"`
-	Doubts  []string      `json:"doubts,omitempty"` // why the figures may not be the server's
+	Client  Client   `json:"client"`
+	Server  *Usage   `json:"server,omitempty"` // if its process was looked at
+	Machine Machine  `json:"machine"`
+	Tables  []Table  `json:"tables,omitempty"` // what the job has besides, for the reports
+	Plots   []Plot   `json:"plots,omitempty"`
+	Doubts  []string `json:"doubts,omitempty"` // why the figures may not be the server's
+
+	Fanout *FanoutResult `json:"fanout,omitempty"`
 }
 
 const resultVersion = 1
