@@ -14,6 +14,9 @@
 // Search finds the highest rate of an open loop at which a server keeps its SLOs, and
 // Compare measures two servers in turns and says what differs.
 //
+// A Fanout has publishers and subscribers in one process, so that its latencies are one
+// way: from when a publish was due to the first, half and all of the subscribers.
+//
 // Every byte of an echo is checked, and losses, repetitions and changes of order are
 // counted as such. Result.Doubts says when the figures may be the client's rather than
 // the server's.

@@ -151,6 +151,23 @@ func (f *fleet) open(ctx context.Context, n int, how Opening, handler func(i int
 	return nil
 }
 
+// toward gives a fleet of the same client that connects elsewhere, to absorb when it has.
+func (f *fleet) toward(t *Target) *fleet {
+	return &fleet{target: t, client: f.client, handshake: Histogram{newHistogram()}, refused: make(map[string]uint64)}
+}
+
+// absorb counts the attempts of more as its own. more must make none any longer.
+func (f *fleet) absorb(more *fleet) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.opened += more.opened
+	f.failed += more.failed
+	f.handshake.Merge(more.handshake.Histogram)
+	for why, n := range more.refused {
+		f.refused[why] += n
+	}
+}
+
 // sleepUntil returns at a time, or when ctx ends.
 func sleepUntil(ctx context.Context, at time.Time) {
 	wait := time.Until(at)

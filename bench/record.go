@@ -64,6 +64,7 @@ type recorder struct {
 	lag     *hdrhistogram.Histogram // from when a message was due to when it was sent
 	reasons map[string]uint64       // why connections have ended
 	parts   *breakdown              // what a scenario tells apart; else nil
+	fan     *fanFigures             // nil but in a Fanout
 
 	// All messages, also those that do not count: what went, came back, and will not
 	// come back.
@@ -86,6 +87,9 @@ func (r *recorder) add(more *recorder) {
 	}
 	if more.parts != nil {
 		r.breakdown().add(more.parts)
+	}
+	if more.fan != nil {
+		r.fanned().add(more.fan)
 	}
 }
 

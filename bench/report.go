@@ -47,7 +47,11 @@ func (t *textReport) measured(r *Result) {
 	t.line("%d connections, %s bytes, %s, %.1f s counted", conns, r.Sizes, loop, r.Seconds)
 	t.line("")
 	c := &r.Counts
-	t.line("messages    %12d sent  %12d back  %12.0f /s  %10.1f MB/s", c.Sent, c.Received, r.Throughput(), float64(c.Bytes)/max(r.Seconds, 1e-9)/1e6)
+	back := "back"
+	if r.Fanout != nil {
+		back = "delivered"
+	}
+	t.line("messages    %12d sent  %12d %s  %12.0f /s  %10.1f MB/s", c.Sent, c.Received, back, r.Throughput(), float64(c.Bytes)/max(r.Seconds, 1e-9)/1e6)
 	t.times("latency", r.Latency)
 	t.times("send lag", r.Lag)
 	t.times("handshake", r.Handshake)
@@ -57,17 +61,27 @@ func (t *textReport) measured(r *Result) {
 			u.Cores, u.MicrosPerMessage, float64(u.Memory)/1e6, u.MemoryPerConn, u.PID)
 	}
 	t.line("")
-	switch {
-	case c.Errors() == 0 && len(r.Refused) == 0 && len(r.Phases) > 0:
-		t.line("errors      none: every message that was to be answered was, as expected and in time")
-	case c.Errors() == 0 && len(r.Refused) == 0:
-		t.line("errors      none: every byte of every message came back once, in order")
-	default:
+	if c.Errors() == 0 && len(r.Refused) == 0 {
+		t.line("errors      none: %s", r.flawless())
+	} else {
 		t.line("errors      %d lost, %d corrupt, %d duplicated, %d reordered, %d not sent, %d connections dropped",
 			c.Lost, c.Corrupt, c.Duplicated, c.Reordered, c.NotSent, c.Dropped)
 	}
 	t.reasons("refused", r.Refused)
 	t.reasons("ended", r.Ended)
+}
+
+// flawless says what it means that there are no errors.
+func (r *Result) flawless() string {
+	switch {
+	case len(r.Phases) > 0:
+		return "every message that was to be answered was, as expected and in time"
+	case r.Fanout == nil:
+		return "every byte of every message came back once, in order"
+	case r.Fanout.Conflated > 0:
+		return "every byte of every message that the server did not conflate reached every subscriber once, in order"
+	}
+	return "every byte of every message reached every subscriber once, in order"
 }
 
 // textReport keeps the first error of its writer.

@@ -38,16 +38,17 @@ type Result struct {
 	Disturbed *OwnDoing `json:"disturbed,omitempty"`
 	Unasked   uint64    `json:"unasked,omitempty"` // messages that answer none of ours
 
-	Client   Client    `json:"client"`
-	Server   *Usage    `json:"server,omitempty"` // if its process was looked at
-	Machine  Machine   `json:"machine"`
-	Search   *Found    `json:"search,omitempty"`   // job search
-	Compare  *Compared `json:"compare,omitempty"`  // job compare
-	Findings []string  `json:"findings,omitempty"` // what the job has found, in words
-	Failed   []string  `json:"failed,omitempty"`   // conditions of a scenario that hold, and what was to be found and was not
-	Tables   []Table   `json:"tables,omitempty"`   // what the job has besides, for the reports
-	Plots    []Plot    `json:"plots,omitempty"`
-	Doubts   []string  `json:"doubts,omitempty"` // why the figures may not be the server's
+	Client   Client        `json:"client"`
+	Server   *Usage        `json:"server,omitempty"` // if its process was looked at
+	Machine  Machine       `json:"machine"`
+	Fanout   *FanoutResult `json:"fanout,omitempty"`
+	Search   *Found        `json:"search,omitempty"`   // job search
+	Compare  *Compared     `json:"compare,omitempty"`  // job compare
+	Findings []string      `json:"findings,omitempty"` // what the job has found, in words
+	Failed   []string      `json:"failed,omitempty"`   // conditions of a scenario that hold, and what was to be found and was not
+	Tables   []Table       `json:"tables,omitempty"`   // what the job has besides, for the reports
+	Plots    []Plot        `json:"plots,omitempty"`
+	Doubts   []string      `json:"doubts,omitempty"` // why the figures may not be the server's
 }
 
 const resultVersion = 1

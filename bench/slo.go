@@ -16,6 +16,8 @@ func ParseSLO(s string) (SLO, error) {
 	switch {
 	case err != nil:
 		return SLO{}, err
+	case c.of != "" || c.quant == 0 && !c.isShare() && c.what != "rate":
+		return SLO{}, fmt.Errorf("%q: a search measures echoes; an SLO is like %s", s, examples)
 	case c.what == "rate":
 		return SLO{}, fmt.Errorf("%q: the rate is what is searched for; an SLO is like %s", s, examples)
 	case c.op == ">" || c.op == ">=":

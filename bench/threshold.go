@@ -7,12 +7,24 @@ type Threshold struct{ condition }
 
 // ParseThreshold reads one.
 func ParseThreshold(s string) (Threshold, error) {
-	c, err := parseCondition(s, "p99>10ms, max>1s, errors>0, lost>0.1%, dropped>0, refused>0 or rate<5000")
+	c, err := parseCondition(s, "p99>10ms, max>1s, handshake-p99>100ms, errors>0, lost>0.1%, dropped>0, refused>0, rate<5000, handshakes<500 (a second), not-begun>0 or memory>4096 (bytes for each connection); for a fan-out also first-p50>1ms, median-, last- and skew-p99>50ms, gaps>0, incomplete>0 or conflated>0")
 	return Threshold{c}, err
 }
 
-// Crossed says whether a result has what must not be, and in words what it has.
+// Crossed says whether a result has what must not be, and in words what it has. What was
+// not measured must not pass for good.
 func (t Threshold) Crossed(r *Result) (crossed bool, is string) {
 	v, is := t.value(r)
+	if is == "" {
+		return true, fmt.Sprintf("%s: it was not measured", t.text)
+	}
 	return t.holds(v), fmt.Sprintf("%s: it is %s", t.text, is)
+}
+
+// Fits says whether a job measures what the threshold is about.
+func (t Threshold) Fits(j Job) error {
+	if _, fanout := j.(Fanout); !fanout && t.isOfFanout() {
+		return fmt.Errorf("%q: only a fan-out measures that", t.text)
+	}
+	return nil
 }

@@ -31,6 +31,7 @@ type cli struct {
 	Version kong.VersionFlag `help:"Print the version."`
 
 	Echo    echoCmd    `cmd:"" help:"Send messages that the server sends back, and measure how long that takes."`
+	Fanout  fanoutCmd  `cmd:"" help:"Publish to many subscribers, and measure how long it takes until they have it."`
 	Run     runCmd     `cmd:"" help:"Carry out a scenario from a file: connections, messages and what is expected back, in phases with spikes, slow readers, resets and reconnect storms."`
 	Search  searchCmd  `cmd:"" help:"Find the highest rate at which the server keeps what you ask of it."`
 	Compare compareCmd `cmd:"" help:"Measure two servers in turns, and say what differs."`

@@ -31,6 +31,11 @@ func (o *output) carryOut(ctx context.Context, job bench.Job, to *console) error
 	if err := job.Check(); err != nil {
 		return &usageError{err}
 	}
+	for _, t := range limits {
+		if err := t.Fits(job); err != nil {
+			return &usageError{fmt.Errorf("--fail-if %w", err)}
+		}
+	}
 	live := to.watch()
 	result, err := job.Run(ctx, live.show)
 	live.end()
