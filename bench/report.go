@@ -17,6 +17,10 @@ func (r *Result) WriteText(w io.Writer) error {
 		t.line("DOUBTFUL: %s", d)
 	}
 	t.line("%s %s", r.Job, r.URL)
+	if r.Summary != nil {
+		t.summary(r)
+		return t.err
+	}
 	loop := fmt.Sprintf("closed loop, %d in flight on each", r.InFlight)
 	if r.Rate > 0 {
 		loop = fmt.Sprintf("open loop, %.0f messages/s", r.Rate)

@@ -30,6 +30,10 @@ type Result struct {
 	Ended     map[string]uint64 `json:"ended,omitempty"` // why connections have ended
 	Series    []Point           `json:"series"`
 
+	Summary *Summary     `json:"summary,omitempty"` // what the text report says first, of a job that is not about messages
+	Idle    *IdleResult  `json:"idle,omitempty"`
+	Storm   *StormResult `json:"storm,omitempty"`
+
 	Client  Client   `json:"client"`
 	Server  *Usage   `json:"server,omitempty"` // if its process was looked at
 	Machine Machine  `json:"machine"`

@@ -24,7 +24,9 @@ const (
 
 // cli is the commands. Its tags are the help.
 type cli struct {
-	Echo echoCmd `cmd:"" help:"Send messages that the server sends back, and measure how long that takes."`
+	Echo  echoCmd  `cmd:"" help:"Send messages that the server sends back, and measure how long that takes."`
+	Idle  idleCmd  `cmd:"" help:"Hold connections that say nothing: who is dropped, when and why, and what memory each takes."`
+	Storm stormCmd `cmd:"" help:"Open connections at a rate, or many at once: how long handshakes take, and which are refused."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
