@@ -79,7 +79,21 @@ func (s *rawServer) die() {
 	}
 }
 
-// sink reads and says nothing, not even a pong, until the other side ends.
+// polite answers the Close frame, and says nothing else, not even a pong.
+func polite(conn net.Conn) {
+	for {
+		f, err := ws.ReadFrame(conn)
+		if err != nil {
+			return
+		}
+		if f.Header.OpCode == ws.OpClose {
+			_ = ws.WriteFrame(conn, ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, "")))
+			return
+		}
+	}
+}
+
+// sink reads and says nothing at all, until the other side ends.
 func sink(conn net.Conn) {
 	var p [512]byte
 	for {

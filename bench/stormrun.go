@@ -100,7 +100,7 @@ const (
 )
 
 // latePatience is how long after the end a handshake that was due before may begin.
-const latePatience = 100 * time.Millisecond
+const latePatience = time.Second
 
 // openLoop begins handshakes when they are due, until the end.
 func (r *stormRun) openLoop(ctx context.Context, start time.Duration) {
