@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
 )
 
 // rawServer is a server whose connections are looked after one by one, and which can die.
@@ -79,15 +80,10 @@ func (s *rawServer) die() {
 	}
 }
 
-// polite answers the Close frame, and says nothing else, not even a pong.
+// polite answers control frames, and says nothing else.
 func polite(conn net.Conn) {
 	for {
-		f, err := ws.ReadFrame(conn)
-		if err != nil {
-			return
-		}
-		if f.Header.OpCode == ws.OpClose {
-			_ = ws.WriteFrame(conn, ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, "")))
+		if _, _, err := wsutil.ReadClientData(conn); err != nil {
 			return
 		}
 	}

@@ -118,10 +118,14 @@ func (t *textReport) reasons(name string, counts map[string]uint64) {
 	}
 }
 
-// WriteHgrm writes the latencies as a percentile log of HdrHistogram, in milliseconds,
-// for its plotters.
+// WriteHgrm writes the latencies, of a storm those of handshakes, as a percentile log of
+// HdrHistogram, in milliseconds, for its plotters.
 func (r *Result) WriteHgrm(w io.Writer) error {
-	_, err := r.Latency.PercentilesPrint(w, 5, float64(time.Millisecond))
+	of := r.Latency
+	if r.Storm != nil {
+		of = r.Handshake
+	}
+	_, err := of.PercentilesPrint(w, 5, float64(time.Millisecond))
 	return err
 }
 

@@ -45,11 +45,11 @@ func (m *metricsPage) look(ctx context.Context) (resident uint64, gauge float64,
 	if err != nil {
 		return 0, 0, fmt.Errorf("metrics %s: %w", m.url, err)
 	}
-	bytes, ok := sample(page[metricResident])
+	bytes, ok := valueOf(page[metricResident])
 	if !ok {
 		return 0, 0, fmt.Errorf("metrics %s: there is no %s on that page", m.url, metricResident)
 	}
-	if gauge, ok = sample(page[metricConns]); !ok {
+	if gauge, ok = valueOf(page[metricConns]); !ok {
 		gauge = -1
 	}
 	return uint64(bytes), gauge, nil
@@ -86,8 +86,8 @@ func (m *metricsPage) get(ctx context.Context) (map[string]*io_prometheus_client
 	return page, nil
 }
 
-// sample gives the one value of a metric.
-func sample(f *io_prometheus_client.MetricFamily) (v float64, ok bool) {
+// valueOf gives the one value of a metric.
+func valueOf(f *io_prometheus_client.MetricFamily) (v float64, ok bool) {
 	if f == nil || len(f.Metric) != 1 {
 		return 0, false
 	}

@@ -17,7 +17,7 @@ type Storm struct {
 	// (an open loop); their latency counts from when they were due. Poisson has them come
 	// independently of each other. Zero is a closed loop: AtOnce clients (zero: 64), each
 	// of which begins a handshake when its last one is decided, and, with Churn or Hold,
-	// its connection has ended.
+	// its connection has ended. It does that every 10 ms at most while it is refused.
 	Rate    float64
 	Poisson bool
 	AtOnce  int

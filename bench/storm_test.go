@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"log"
 	"net"
@@ -63,6 +64,10 @@ func TestStormCountsRefusals(t *testing.T) {
 	}
 	if r.Refused["answered with 503 Service Unavailable"] != r.Storm.Kinds[refusedByStatus] || r.Storm.Refusal.TotalCount() != int64(r.Storm.Refused) {
 		t.Errorf("%v, %v", r.Refused, r.Storm.Kinds)
+	}
+	var back Result
+	if b, err := json.Marshal(r); err != nil || json.Unmarshal(b, &back) != nil || back.Storm.Asked != r.Storm.Asked || back.Storm.Refusal.TotalCount() != r.Storm.Refusal.TotalCount() || len(back.Plots) != 2 {
+		t.Errorf("it goes to JSON and comes back as %+v, %v", back.Storm, err)
 	}
 }
 
