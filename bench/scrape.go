@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ type metricsPage struct {
 
 const (
 	metricsPatience = 5 * time.Second
-	maxMetrics      = 32 << 20
+	maxMetrics      = 16 << 20
 	metricResident  = "process_resident_memory_bytes" // what the clients of Prometheus call it
 	metricConns     = "headrace_websocket_connections"
 )
@@ -45,14 +46,14 @@ func (m *metricsPage) look(ctx context.Context) (resident uint64, gauge float64,
 	if err != nil {
 		return 0, 0, fmt.Errorf("metrics %s: %w", m.url, err)
 	}
-	bytes, ok := valueOf(page[metricResident])
+	held, ok := valueOf(page[metricResident])
 	if !ok {
 		return 0, 0, fmt.Errorf("metrics %s: there is no %s on that page", m.url, metricResident)
 	}
 	if gauge, ok = valueOf(page[metricConns]); !ok {
 		gauge = -1
 	}
-	return uint64(bytes), gauge, nil
+	return uint64(held), gauge, nil
 }
 
 // get reads the page, as long as it may be.
@@ -74,13 +75,16 @@ func (m *metricsPage) get(ctx context.Context) (map[string]*io_prometheus_client
 	if answer.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("it answers %s", answer.Status)
 	}
-	body := &io.LimitedReader{R: answer.Body, N: maxMetrics}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	page, err := parser.TextToMetricFamilies(body)
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxMetrics+1))
 	switch {
-	case body.N <= 0:
-		return nil, fmt.Errorf("the page is longer than %d MiB", maxMetrics>>20)
 	case err != nil:
+		return nil, err
+	case len(body) > maxMetrics:
+		return nil, fmt.Errorf("the page is longer than %d MiB", maxMetrics>>20)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	page, err := parser.TextToMetricFamilies(bytes.NewReader(body))
+	if err != nil {
 		return nil, fmt.Errorf("it is no page of metrics: %w", err)
 	}
 	return page, nil

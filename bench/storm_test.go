@@ -145,10 +145,10 @@ func TestChurnFindsWhatIsWrong(t *testing.T) {
 		"closed":  func(c *engine.Conn, _ engine.Op, _ []byte) { _ = c.Close(4001, "by chance") },
 		"lost":    func(*engine.Conn, engine.Op, []byte) {},
 	} {
-		var n, done uint64
+		var n, spoiled atomic.Uint64
 		url := serve(t, onMessage(func(c *engine.Conn, op engine.Op, p []byte) {
-			if n++; n%5 == 0 {
-				done++
+			if n.Add(1)%5 == 0 {
+				spoiled.Add(1)
 				wrong(c, op, p)
 				return
 			}
@@ -159,7 +159,7 @@ func TestChurnFindsWhatIsWrong(t *testing.T) {
 			grace = time.Second
 		}
 		r := storm(t, Storm{Target: Target{URL: url}, Rate: 200, Churn: true, Grace: grace})
-		s, c := r.Storm, r.Counts
+		s, c, done := r.Storm, r.Counts, spoiled.Load()
 		if done != s.Opened/5 || c.Received != s.Opened-done {
 			t.Errorf("%s: %d done to %d connections: %+v", name, done, s.Opened, c)
 		}
