@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,12 +86,19 @@ func (r *idleRun) hold(ctx context.Context) {
 // awaitPongs gives what is on its way some time.
 func (r *idleRun) awaitPongs(ctx context.Context) {
 	for end := time.Now().Add(r.plan.Grace); time.Now().Before(end) && ctx.Err() == nil; {
+		through := r.isThrough()
 		r.total.add(r.job.lanes.take())
-		if r.total.Received+r.total.Lost >= r.total.Sent {
+		if through && r.total.Received+r.total.Lost >= r.total.Sent {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// isThrough says whether all pings that were due are sent. What was sent is in the
+// recorders that are taken after.
+func (r *idleRun) isThrough() bool {
+	return !slices.ContainsFunc(r.job.lanes.all(), func(d *idleLane) bool { return !d.through.Load() })
 }
 
 // end closes what is left, and makes the result.

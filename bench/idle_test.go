@@ -127,9 +127,14 @@ func TestIdleWhenSomeBreak(t *testing.T) {
 // What Ctrl-C does: the run ends early, and the books are still right.
 func TestConnectionsAreCountedWhenTheRunIsEnded(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	srv := serveRaw(t, func(_ int, conn net.Conn) { polite(conn) })
+	srv := serveRaw(t, func(n int, conn net.Conn) {
+		if n == 10 {
+			cancel()
+		}
+		polite(conn)
+	})
 	r, err := Idle{Target: Target{URL: srv.url}, Opening: Opening{Rate: 50}, Conns: 10000, Duration: time.Minute, Loops: 1}.Run(ctx, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -142,8 +147,9 @@ func TestConnectionsAreCountedWhenTheRunIsEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	ctx, cancel = context.WithTimeout(context.Background(), 300*time.Millisecond)
+	ctx, cancel = context.WithCancel(context.Background())
 	defer cancel()
+	time.AfterFunc(300*time.Millisecond, cancel)
 	r, err = Storm{Target: Target{URL: "ws://" + l.Addr().String()}, Rate: 50, Duration: time.Minute, Loops: 1}.Run(ctx, nil)
 	if err != nil {
 		t.Fatal(err)

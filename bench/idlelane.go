@@ -26,7 +26,12 @@ func newIdleJob(began time.Time, every time.Duration) *idleJob {
 	j := &idleJob{began: began, every: every}
 	j.lanes = newLanes(func(l *engine.Loop, _ int) *idleLane {
 		d := &idleLane{job: j, ends: make(endings), gaps: newGaps()}
-		d.lane = newLane(l, d.run)
+		if every == 0 {
+			d.through.Store(true)
+			d.lane = newLane(l, nil)
+		} else {
+			d.lane = newLane(l, d.run)
+		}
 		return d
 	})
 	return j
@@ -49,6 +54,8 @@ type idleLane struct {
 	turn  int           // the connection that is asked next
 	next  time.Duration // when it is due; 0: pinging has not begun
 	due   atomic.Int64  // send everything that is due until then
+
+	through atomic.Bool // everything that was due before the end is sent
 
 	ends     endings
 	messages uint64
@@ -160,21 +167,27 @@ func (h idleHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
 // run sends the pings that are due: every connection in turn, so that each has one in
 // the interval.
 func (d *idleLane) run() (more bool) {
-	if d.job.every == 0 || len(d.conns) == 0 {
+	until := time.Duration(d.job.until.Load())
+	if until == 0 { // connections are still being opened
+		return false
+	}
+	if len(d.conns) == 0 {
+		d.through.Store(true) // who has ended is asked nothing
 		return false
 	}
 	if d.next == 0 {
 		d.next = time.Duration(d.job.from.Load())
 	}
-	now := min(time.Duration(d.due.Load()), time.Duration(d.job.until.Load()))
+	now := min(time.Duration(d.due.Load()), until)
 	for n := 0; d.next < now && len(d.conns) > 0; n++ {
 		if n == sendsPerTurn {
 			return true
 		}
 		d.turn++
 		d.conns[d.turn%len(d.conns)].ask(d.next)
-		d.next += max(1, d.job.every/time.Duration(len(d.conns)))
+		d.next += max(1, d.job.every/time.Duration(max(1, len(d.conns))))
 	}
+	d.through.Store(d.next >= until || len(d.conns) == 0)
 	return false
 }
 
