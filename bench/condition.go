@@ -166,8 +166,19 @@ func (c *condition) holds(v float64) bool {
 
 // ofConnections gives what only the jobs about connections have.
 func (r *Result) ofConnections(what string) (v float64, ok bool) {
-	if what == "memory" && r.Server != nil {
+	switch {
+	case what == "memory" && r.Idle != nil && r.Idle.Memory != nil:
+		return r.Idle.Memory.PerConn, true
+	case what == "memory" && r.Server != nil:
 		return r.Server.MemoryPerConn, true
+	case what == "handshakes" && r.Storm != nil:
+		return r.Storm.PerSecond, true
+	case what == "handshakes" && r.Idle != nil:
+		return r.Idle.PerSecond, true
+	case what == "not-begun" && r.Storm != nil:
+		return float64(r.Storm.NotBegun), true
+	case what == "not-begun" && r.Idle != nil:
+		return float64(r.Idle.NotBegun), true
 	}
 	return 0, false
 }

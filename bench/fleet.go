@@ -198,6 +198,9 @@ func (f *fleet) note(r *Result) {
 
 // reason says in a few words why a connection was refused.
 func reason(err error) string {
+	if outOfPorts(err) {
+		return noPorts
+	}
 	var refused *engine.HandshakeError
 	if errors.As(err, &refused) {
 		return fmt.Sprintf("answered with %d %s", refused.Response.StatusCode, http.StatusText(refused.Response.StatusCode))

@@ -100,13 +100,32 @@ func (s *lanes[L]) take() *recorder {
 	return sum
 }
 
-// rest collects what is left when the client is closed and no loop runs any more.
+// rest collects what is left when the client is closed. Its Close may return while
+// loops still cut those that did not answer; so it waits until none runs any more.
 func (s *lanes[L]) rest() *recorder {
+	s.awaitEnd()
 	sum := newRecorder()
 	for _, d := range s.all() {
 		sum.add(d.of().rec)
 	}
 	return sum
+}
+
+// awaitEnd waits until no loop runs any more.
+func (s *lanes[L]) awaitEnd() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var running sync.WaitGroup
+	for l := range s.byLoop {
+		running.Add(1)
+		l.OnEnd(running.Done)
+	}
+	ended := make(chan struct{})
+	go func() { running.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(loopPatience):
+	}
 }
 
 const loopPatience = 5 * time.Second

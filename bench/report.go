@@ -25,7 +25,11 @@ func (r *Result) WriteText(w io.Writer) error {
 	for _, f := range r.Findings {
 		t.line("  %s", f)
 	}
-	if r.Compare == nil {
+	switch {
+	case r.Compare != nil: // the tables have it all
+	case r.Summary != nil:
+		t.summary(r)
+	default:
 		t.measured(r)
 	}
 	for i := range r.Tables {
@@ -176,10 +180,14 @@ func byCount(counts map[string]uint64) []string {
 	})
 }
 
-// WriteHgrm writes the latencies as a percentile log of HdrHistogram, in milliseconds,
-// for its plotters.
+// WriteHgrm writes the latencies, of a storm those of handshakes, as a percentile log of
+// HdrHistogram, in milliseconds, for its plotters.
 func (r *Result) WriteHgrm(w io.Writer) error {
-	_, err := r.Latency.PercentilesPrint(w, 5, float64(time.Millisecond))
+	of := r.Latency
+	if r.Storm != nil {
+		of = r.Handshake
+	}
+	_, err := of.PercentilesPrint(w, 5, float64(time.Millisecond))
 	return err
 }
 

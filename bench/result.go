@@ -38,6 +38,10 @@ type Result struct {
 	Disturbed *OwnDoing `json:"disturbed,omitempty"`
 	Unasked   uint64    `json:"unasked,omitempty"` // messages that answer none of ours
 
+	Summary *Summary     `json:"summary,omitempty"` // what the text report says first, of a job that is not about messages
+	Idle    *IdleResult  `json:"idle,omitempty"`
+	Storm   *StormResult `json:"storm,omitempty"`
+
 	Client   Client        `json:"client"`
 	Server   *Usage        `json:"server,omitempty"` // if its process was looked at
 	Machine  Machine       `json:"machine"`

@@ -164,6 +164,13 @@ func (s *session) noteUsage(loops int) {
 
 // finish makes the result of a part that counts.
 func (s *session) finish(counted time.Duration) *Result {
+	s.collect(counted)
+	s.result.doubt()
+	return s.result
+}
+
+// collect takes what was measured into the result.
+func (s *session) collect(counted time.Duration) {
 	res := s.result
 	res.Seconds = counted.Seconds()
 	res.Counts, res.Ended = s.total.Counts, s.total.reasons
@@ -172,6 +179,4 @@ func (s *session) finish(counted time.Duration) *Result {
 	if u := res.Server; u != nil && res.Counts.Received > 0 {
 		u.MicrosPerMessage = float64(u.cpu) / float64(time.Microsecond) / float64(res.Counts.Received)
 	}
-	res.doubt()
-	return res
 }

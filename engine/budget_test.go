@@ -97,6 +97,38 @@ func TestIdleConnectionMemory(t *testing.T) {
 	}
 }
 
+// dialedBudget is the heap that both ends of a connection that was dialed may take.
+const dialedBudget = idleBudget + 1024
+
+// What the handshake has needed is let go of.
+func TestDialedConnectionMemory(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector changes the size of everything")
+	}
+	srv := startServer(t, Config{Network: "tcp4", Loops: 1}, serveEcho)
+	client := startClient(t, ClientConfig{Loops: 1})
+	d, err := client.Dialer("ws://"+srv.Addr().String()+"/echo", DialOptions{Endpoint: Endpoint{Handler: HandlerFuncs{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := func(n int) {
+		for range n {
+			if _, err := d.Dial(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	dial(200) // what both have once
+	before := heapInUse()
+	const n = 500
+	dial(n)
+	perConn := float64(heapInUse()-before) / n
+	t.Logf("%.0f bytes of heap for each", perConn)
+	if perConn > dialedBudget {
+		t.Errorf("a connection takes %.0f bytes of heap at both ends, the budget is %d", perConn, dialedBudget)
+	}
+}
+
 // deflateBudgets are the heap that an idle connection with compression may take, in
 // bytes, everything included, after a message of more than its windows has gone both
 // ways.

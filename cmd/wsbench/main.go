@@ -32,6 +32,8 @@ type cli struct {
 
 	Echo    echoCmd    `cmd:"" help:"Send messages that the server sends back, and measure how long that takes."`
 	Fanout  fanoutCmd  `cmd:"" help:"Publish to many subscribers, and measure how long it takes until they have it."`
+	Idle    idleCmd    `cmd:"" help:"Hold connections that say nothing: who is dropped, when and why, and what memory each takes."`
+	Storm   stormCmd   `cmd:"" help:"Open connections at a rate, or many at once: how long handshakes take, and which are refused."`
 	Run     runCmd     `cmd:"" help:"Carry out a scenario from a file: connections, messages and what is expected back, in phases with spikes, slow readers, resets and reconnect storms."`
 	Search  searchCmd  `cmd:"" help:"Find the highest rate at which the server keeps what you ask of it."`
 	Compare compareCmd `cmd:"" help:"Measure two servers in turns, and say what differs."`

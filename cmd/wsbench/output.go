@@ -18,7 +18,7 @@ type output struct {
 	HTML   string   `group:"report" name:"html" help:"Write a page with plots to this file: it needs nothing else." type:"path"`
 	CSV    string   `group:"report" help:"Write a line for each second to this file." type:"path"`
 	Hgrm   string   `group:"report" help:"Write the latencies to this file, as a percentile log of HdrHistogram." type:"path"`
-	FailIf []string `group:"report" help:"End with exit code 3 if this holds: p99>10ms, max>1s, errors>0, rate<5000; may be repeated." sep:"none"`
+	FailIf []string `group:"report" help:"End with exit code 3 if this holds: p99>10ms, max>1s, handshake-p99>1s, errors>0, dropped>0, refused>0, rate<5000, handshakes<500 (a second), memory>4096 (bytes for each connection); may be repeated." sep:"none"`
 	Strict bool     `group:"report" help:"End with exit code 3 if the client was the slow one, or the rate was not reached."`
 }
 

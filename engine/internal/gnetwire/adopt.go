@@ -126,6 +126,7 @@ func (a *adoption) claim() bool { return a.claimed.CompareAndSwap(false, true) }
 // open is called on the loop.
 func (a *adoption) open(l *loop, c gnet.Conn, s wire.Socket) gnet.Action {
 	c.SetContext(nil)
+	c.SetSafeContext(nil) // where gnet keeps a, and with it the buffer of the handshake, too
 	if !a.claim() {
 		return gnet.Close
 	}

@@ -1,0 +1,234 @@
+package bench
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/headrace/headrace/engine"
+)
+
+// idleJob holds connections.
+type idleJob struct {
+	began time.Time
+	every time.Duration // from one ping on a connection to the next; 0: none
+	from  atomic.Int64  // pings that are due from here on are sent
+	until atomic.Int64  // and no more from here on
+
+	lanes *lanes[*idleLane]
+}
+
+func newIdleJob(began time.Time, every time.Duration) *idleJob {
+	j := &idleJob{began: began, every: every}
+	j.lanes = newLanes(func(l *engine.Loop, _ int) *idleLane {
+		d := &idleLane{job: j, ends: make(endings), gaps: newGaps()}
+		if every == 0 {
+			d.through.Store(true)
+			d.lane = newLane(l, nil)
+		} else {
+			d.lane = newLane(l, d.run)
+		}
+		return d
+	})
+	return j
+}
+
+func (j *idleJob) now() time.Duration { return time.Since(j.began) }
+
+// newGaps is for times between pings, which may be minutes.
+func newGaps() *hdrhistogram.Histogram {
+	return hdrhistogram.New(int64(time.Millisecond), int64(20*time.Minute), digits)
+}
+
+// idleLane is the connections of one loop. What is not atomic is loop-only; the lane may
+// be read when the client is closed.
+type idleLane struct {
+	*lane
+	job *idleJob
+
+	conns []*idleConn
+	turn  int           // the connection that is asked next
+	next  time.Duration // when it is due; 0: pinging has not begun
+	due   atomic.Int64  // send everything that is due until then
+
+	through atomic.Bool // everything that was due before the end is sent
+
+	ends     endings
+	messages uint64
+	pings    uint64                  // of the server
+	gaps     *hdrhistogram.Histogram // between two of them on one connection
+	left     spreading               // of those that were there to the end
+}
+
+func (d *idleLane) of() *lane { return d.lane }
+
+// spreading makes a Spread.
+type spreading struct{ n, sum, least, most uint64 }
+
+func (s *spreading) add(x uint64) {
+	if s.n == 0 || x < s.least {
+		s.least = x
+	}
+	s.n, s.sum, s.most = s.n+1, s.sum+x, max(s.most, x)
+}
+
+func (s *spreading) merge(more spreading) {
+	switch {
+	case more.n == 0:
+	case s.n == 0:
+		*s = more
+	default:
+		s.n, s.sum = s.n+more.n, s.sum+more.sum
+		s.least, s.most = min(s.least, more.least), max(s.most, more.most)
+	}
+}
+
+func (s *spreading) spread() Spread {
+	return Spread{Min: s.least, Mean: float64(s.sum) / float64(max(1, s.n)), Max: s.most}
+}
+
+// idleConn is one connection. Loop-only.
+type idleConn struct {
+	lane     *idleLane
+	conn     *engine.Conn
+	place    int // in lane.conns
+	opened   time.Duration
+	pings    uint64        // of the server
+	lastPing time.Duration // of the server
+	asked    time.Duration // when our ping was due that is not answered; 0: there is none
+	number   uint32        // of our last ping
+}
+
+// idleHandler is the handler of all connections.
+type idleHandler struct{ job *idleJob }
+
+// OnOpen implements engine.Handler.
+func (h idleHandler) OnOpen(c *engine.Conn) {
+	d := h.job.lanes.on(c.Loop())
+	e := &idleConn{lane: d, conn: c, place: len(d.conns), opened: h.job.now()}
+	c.SetUser(e)
+	d.conns = append(d.conns, e)
+}
+
+// OnMessage implements engine.Handler.
+func (h idleHandler) OnMessage(c *engine.Conn, _ engine.Op, _ []byte) {
+	c.User().(*idleConn).lane.messages++
+}
+
+// OnPing implements engine.PingHandler; the engine has answered.
+func (h idleHandler) OnPing(c *engine.Conn, _ []byte) {
+	e, now := c.User().(*idleConn), h.job.now()
+	if e.pings > 0 {
+		_ = e.lane.gaps.RecordValue(min(max(int64(now-e.lastPing), int64(time.Millisecond)), int64(20*time.Minute)))
+	}
+	e.pings++
+	e.lane.pings++
+	e.lastPing = now
+}
+
+// OnPong implements engine.PongHandler. One that we have not asked for is allowed (RFC
+// 6455 §5.5.3), and says nothing.
+func (h idleHandler) OnPong(c *engine.Conn, p []byte) {
+	e := c.User().(*idleConn)
+	if e.asked == 0 || len(p) != 4 || binary.BigEndian.Uint32(p) != e.number {
+		return
+	}
+	e.lane.rec.Received++
+	record(e.lane.rec.latency, h.job.now()-e.asked)
+	e.asked = 0
+}
+
+// OnClose implements engine.Handler.
+func (h idleHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
+	e, ok := c.User().(*idleConn)
+	if !ok {
+		return
+	}
+	d, now := e.lane, h.job.now()
+	if errors.Is(info.Err, engine.ErrShutdown) { // our own end
+		d.left.add(e.pings)
+	} else {
+		d.rec.Dropped++
+		d.ends.add(ending(info), now, now-e.opened)
+	}
+	if e.asked != 0 {
+		d.rec.Lost++
+	}
+	last := len(d.conns) - 1
+	d.conns[e.place] = d.conns[last]
+	d.conns[e.place].place = e.place
+	d.conns = slices.Delete(d.conns, last, last+1)
+}
+
+// run sends the pings that are due: every connection in turn, so that each has one in
+// the interval.
+func (d *idleLane) run() (more bool) {
+	until := time.Duration(d.job.until.Load())
+	if until == 0 { // connections are still being opened
+		return false
+	}
+	if len(d.conns) == 0 {
+		d.through.Store(true) // who has ended is asked nothing
+		return false
+	}
+	if d.next == 0 {
+		d.next = time.Duration(d.job.from.Load())
+	}
+	now := min(time.Duration(d.due.Load()), until)
+	for n := 0; d.next < now && len(d.conns) > 0; n++ {
+		if n == sendsPerTurn {
+			return true
+		}
+		d.turn++
+		d.conns[d.turn%len(d.conns)].ask(d.next)
+		d.next += max(1, d.job.every/time.Duration(max(1, len(d.conns))))
+	}
+	d.through.Store(d.next >= until || len(d.conns) == 0)
+	return false
+}
+
+// ask sends a ping that was due at a time. While one is not answered there is no other.
+func (e *idleConn) ask(due time.Duration) {
+	rec := e.lane.rec
+	if e.asked != 0 {
+		rec.NotSent++
+		return
+	}
+	e.number++
+	if e.conn.Ping(binary.BigEndian.AppendUint32(nil, e.number)) != nil {
+		rec.NotSent++
+		return
+	}
+	e.asked = max(1, due)
+	rec.Sent++
+	record(rec.lag, e.lane.job.now()-due)
+}
+
+// drive wakes the loops whenever pings may be due, until it is stopped.
+func (j *idleJob) drive() *driving {
+	d := &driving{end: make(chan struct{})}
+	if j.every == 0 {
+		return d
+	}
+	d.run.Go(func() {
+		t := time.NewTicker(time.Millisecond)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+			case <-d.end:
+				return
+			}
+			now := int64(j.now())
+			for _, l := range j.lanes.all() {
+				l.due.Store(now)
+				l.work.Ask()
+			}
+		}
+	})
+	return d
+}
