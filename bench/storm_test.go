@@ -241,8 +241,8 @@ func TestStormTellsKindsApart(t *testing.T) {
 func TestStormWithNobodyThereIsAnError(t *testing.T) {
 	t.Parallel()
 	for what, at := range map[string]Target{
-		"connection refused":              {URL: "ws://127.0.0.1:1/"},
-		"cannot assign requested address": {URL: "ws://127.0.0.1:1/", LocalAddrs: []net.IP{net.IPv4(192, 0, 2, 1)}},
+		"connection refused":         {URL: "ws://127.0.0.1:1/"},
+		"no address of this machine": {URL: "ws://127.0.0.1:1/", LocalAddrs: []net.IP{net.IPv4(192, 0, 2, 1)}},
 	} {
 		_, err := Storm{Target: at, Rate: 50, Duration: 100 * time.Millisecond, Loops: 1}.Run(context.Background(), nil)
 		if err == nil || !strings.Contains(err.Error(), what) {
