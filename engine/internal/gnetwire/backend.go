@@ -158,24 +158,19 @@ func (b *Backend) settleAccepted() {
 	b.mu.RLock()
 	loops := slices.Collect(maps.Values(b.loops))
 	b.mu.RUnlock()
-	var passed sync.WaitGroup
+	passed, posted := make(chan struct{}, len(loops)), 0
 	for _, l := range loops {
-		passed.Add(1)
-		if !l.post(gnet.RunnableFunc(func(context.Context) error { passed.Done(); return nil })) {
-			passed.Done()
+		if l.post(gnet.RunnableFunc(func(context.Context) error { passed <- struct{}{}; return nil })) {
+			posted++
 		}
 	}
-	settle(&passed)
-}
-
-// settle waits for what the loops have to do. If one is stuck in a callback, it gives
-// up: that loop's end will come later.
-func settle(all *sync.WaitGroup) {
-	done := make(chan struct{})
-	go func() { all.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(acceptSettleMost):
+	enough := time.After(acceptSettleMost) // a loop that has ended meanwhile runs nothing
+	for range posted {
+		select {
+		case <-passed:
+		case <-enough:
+			return
+		}
 	}
 }
 
@@ -215,6 +210,17 @@ func (b *Backend) OnTick() (time.Duration, gnet.Action) {
 	return math.MaxInt64, gnet.None
 }
 
+// settleEnrolled waits for the adoptions that gnet is at. If a loop is stuck in a
+// callback it gives up: that loop's end will come later.
+func (b *Backend) settleEnrolled() {
+	done := make(chan struct{})
+	go func() { b.enrolling.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(acceptSettleMost):
+	}
+}
+
 // OnShutdown is gnet's callback before it ends the loops: from here on nobody
 // may wake one, because gnet closes the descriptor that a wakeup writes to. The
 // adoptions that gnet is at come first: it waits for ever for a loop that has ended,
@@ -223,7 +229,7 @@ func (b *Backend) OnShutdown(gnet.Engine) {
 	b.mu.Lock()
 	b.stopped = true
 	b.mu.Unlock()
-	settle(&b.enrolling)
+	b.settleEnrolled()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, l := range b.loops {
