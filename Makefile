@@ -24,6 +24,9 @@ step = @if out=$$( { $(2); } 2>&1 ); then echo "ok    $(1)"; else echo "FAIL  $(
 each = rc=0; for m in $(MODULES); do (cd $$m && $(1)) || rc=1; done; test $$rc = 0
 tests = $(if $(filter-out ./...,$(PKG)),$(1),$(each))
 
+# All packages from the end of the alphabet on, so that those that take longest (engine) don't begin last.
+packages = $(if $(filter-out ./...,$(PKG)),$(PKG),$$(go list ./... | sort -r))
+
 CHECKS = gofumpt vet staticcheck ineffassign misspell exhaustive arrows tidy
 
 .PHONY: help run test race check fuzz bench bench-client bench-fanout bench-peers bench-quick contest e2e fmt tools $(CHECKS)
@@ -38,13 +41,13 @@ run: ## build the server and start it: make run ARGS="..."
 
 test: ## every test, then every test again under the race detector
 	@echo "tests"
-	@$(call tests,go test $(PKG))
+	@$(call tests,go test $(packages))
 	@if why=$$(tools/can-race 2>&1); then $(MAKE) --no-print-directory race; else echo "RACE PASS SKIPPED: $$why"; fi
 
 race: ## every test under the race detector
 	@echo "tests under the race detector"
 	@why=$$(tools/can-race 2>&1) || { echo "cannot run: $$why"; exit 1; }
-	@$(call tests,go test -race $(PKG))
+	@$(call tests,go test -race $(packages))
 
 check: tools ## formatting, vet, linters, import arrows, tidy go.mod: all must be clean
 	@$(MAKE) --no-print-directory --keep-going $(CHECKS)
