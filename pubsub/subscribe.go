@@ -117,9 +117,6 @@ type subscription struct {
 	options  Options
 	interval time.Duration
 
-	// guarded by shard.mu
-	removed bool // by Unsubscribe, or another one has taken its place
-
 	// any goroutine
 	struck  atomic.Bool // by Unsubscribe: nothing more is delivered
 	counted atomic.Bool // among the hub's interests
@@ -131,6 +128,8 @@ type subscription struct {
 	live    bool
 	listed  bool // stands in shard.active
 	from    Position
+	ended   bool // before it began
+	follows bool // has taken the place of another one with the same pattern
 	fence   *fence
 	waiting waiting       // messages that the socket doesn't take, or that come too soon
 	due     time.Duration // with interval: not before, by the hub's clock
@@ -211,7 +210,6 @@ func (s *shard) enlist(c *engine.Conn, sub *subscription) (old *subscription, er
 	sub.owner = owner
 	if at := owner.find(sub.pattern); at >= 0 {
 		old = owner.all[at]
-		old.removed = true
 		owner.all[at] = sub
 		return old, nil
 	}
@@ -270,7 +268,6 @@ func (s *shard) strike(c *engine.Conn, pattern string) *subscription {
 		return nil
 	}
 	sub := owner.all[at]
-	sub.removed = true
 	sub.struck.Store(true)
 	owner.all = slices.Delete(owner.all, at, at+1)
 	return sub
