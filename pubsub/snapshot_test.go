@@ -315,7 +315,8 @@ func TestSnapshotBesideAnOlderSubscription(t *testing.T) {
 	}
 }
 
-// Many topics take several turns. What comes of one between two turns comes behind.
+// Many topics take several turns. What comes between two of them of the topic whose turn
+// it is comes behind that.
 func TestSnapshotGoesOnInTheNextTurn(t *testing.T) {
 	const topics = 2*topicsPerTurn + 10
 	s := newStage(t, Config{}, engine.Endpoint{}, 1)
@@ -326,11 +327,11 @@ func TestSnapshotGoesOnInTheNextTurn(t *testing.T) {
 	stop := make(chan struct{})
 	var publishing sync.WaitGroup
 	publishing.Go(func() {
-		for i := 0; !isClosed(stop); i++ {
-			s.publish(fmt.Sprint("a.", i%topics), "", "1")
+		for !isClosed(stop) {
+			s.publish(fmt.Sprint("a.", topicsPerTurn), "", "1")
 		}
 	})
-	for range 20 {
+	for range 50 {
 		s.subscribe(l, "a.*", Options{})
 		l.waitLive("a.*")
 		l.forget()
