@@ -288,7 +288,7 @@ func (s *shard) flush(sub *subscription) (more bool) {
 }
 
 // encode makes a message for one subscription. A panic of the Encoder ends the
-// connection.
+// connection, and so does text that is not UTF-8.
 func (s *shard) encode(sub *subscription, encode func(dst []byte) []byte) (m *engine.Message) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -296,7 +296,11 @@ func (s *shard) encode(sub *subscription, encode func(dst []byte) []byte) (m *en
 			_ = sub.owner.conn.Close(engine.CloseInternalError, "")
 		}
 	}()
-	return s.hub.message(encode)
+	if m = s.hub.message(encode); m == nil {
+		s.hub.cfg.Logger.Error("an encoder made text that is not UTF-8; its subscriber is closed")
+		_ = sub.owner.conn.Close(engine.CloseInternalError, "")
+	}
+	return m
 }
 
 // burst makes a burst of events.
