@@ -389,8 +389,8 @@ func (hexText) AppendUpdate(dst []byte, u *Update) []byte { return fmt.Appendf(d
 
 // A mark that is not UTF-8 ends the connection that it is for, and says so here, not there.
 func TestMarksAreUTF8(t *testing.T) {
-	var log strings.Builder
-	s := newStage(t, Config{Encoder: badMarks{}, Logger: slog.New(slog.NewTextHandler(&log, nil))}, engine.Endpoint{}, 1)
+	log := make(chan string, 10)
+	s := newStage(t, Config{Encoder: badMarks{}, Logger: slog.New(slog.NewTextHandler(lineWriter(log), nil))}, engine.Endpoint{}, 1)
 	l := s.join()
 	s.subscribe(l, "a", Options{})
 	l.wait("the end", func([]heard) bool {
@@ -398,9 +398,20 @@ func TestMarksAreUTF8(t *testing.T) {
 		defer l.mu.Unlock()
 		return l.closed != nil
 	})
-	if l.closed.Code != engine.CloseInternalError || !strings.Contains(log.String(), "not UTF-8") {
-		t.Errorf("%v, and the log says %q", l.closed, log.String())
+	if said := <-log; l.closed.Code != engine.CloseInternalError || !strings.Contains(said, "not UTF-8") {
+		t.Errorf("%v, and the log says %q", l.closed, said)
 	}
+}
+
+// lineWriter sends what is logged, as far as there is room.
+type lineWriter chan string
+
+func (w lineWriter) Write(p []byte) (int, error) {
+	select {
+	case w <- string(p):
+	default:
+	}
+	return len(p), nil
 }
 
 // badMarks makes marks that are no text.
