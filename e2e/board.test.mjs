@@ -100,6 +100,23 @@ describe("The tick board", () => {
     assert.ok(Number(recovered?.replaceAll(",", "")) > 50, await told.textContent());
     await board.until(["messages"], (f) => f.messages > 300, "ticks come again");
     assert.equal(await board.figure("gaps"), 0);
+    await board.tab.locator("#recovery:empty").waitFor({ state: "attached" }); // it is news for a while only
+    assert.deepEqual(board.complaints, []);
+  });
+
+  test("what it says of a slow page pushes nothing away", async () => {
+    const places = () => board.tab.evaluate(() => ["happened", "lag", "scroll"].map((id) => document.getElementById(id).getBoundingClientRect().top));
+    await board.tab.setViewportSize({ width: 1280, height: 800 });
+    await board.level(1);
+    const before = await places();
+    await board.level(slow);
+    await board.tab.locator("#hint:not(:empty)").waitFor();
+    assert.deepEqual(await places(), before);
+    assert.ok(await board.tab.evaluate(() => document.documentElement.scrollHeight <= innerHeight));
+    await board.level(fast);
+    await board.tab.locator("#hint:empty").waitFor({ state: "attached" });
+    await board.tab.setViewportSize({ width: 320, height: 700 });
+    assert.ok(await board.tab.evaluate(() => { const s = document.getElementById("status"); return s.scrollWidth <= s.clientWidth; }));
     assert.deepEqual(board.complaints, []);
   });
 

@@ -127,7 +127,8 @@ type Config struct {
 	// the peer has got what was on its way before, until it has answered and closed its
 	// side. A peer that takes none of that for as long is cut too; one that has taken
 	// some has StallTimeout for more, again and again, unless it is itself the reason
-	// for the end. Zero means 5 s.
+	// for the end: then CloseTimeout, or thrice that where its queue was full. Zero
+	// means 5 s.
 	CloseTimeout time.Duration
 
 	// ShutdownTimeout is how long Run waits for the connections to end once its

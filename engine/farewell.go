@@ -14,7 +14,8 @@ import (
 //
 //   - nothing: Config.CloseTimeout begins, for the peer's answer;
 //   - less than before: the peer reads, and has Config.StallTimeout for more, or
-//     CloseTimeout where it is itself the reason for the end;
+//     CloseTimeout where it is itself the reason for the end, thrice that where it was
+//     too slow for its queue: then it is known to read, most likely;
 //   - as much as at the beginning: nobody is there, most likely, and the end lasts no
 //     longer than CloseTimeout; but in a shutdown, where more waits than the kernel
 //     takes, StallTimeout, as before its Close frame.
@@ -29,6 +30,11 @@ type farewell struct {
 
 // looksPerClose is how often the end looks within Config.CloseTimeout.
 const looksPerClose = 4
+
+// slowPatience is how many times CloseTimeout a peer may take nothing whose queue was
+// full. The kernel sees in steps how much such a peer reads: TCP announces room in its
+// window when there is much of it, which for a few KB a second is every few seconds.
+const slowPatience = 3
 
 // untaken is how many bytes the peer has not got: in the queue, and in the kernel.
 func (c *Conn) untaken() int {
@@ -64,8 +70,11 @@ func (c *Conn) lingers() bool {
 		e.left, e.since, e.reads = left, now, true
 	}
 	patience := cfg.CloseTimeout
-	if e.left > 0 && c.mayStall(e) {
+	switch {
+	case e.left > 0 && c.mayStall(e):
 		patience = max(patience, cfg.StallTimeout)
+	case e.left > 0 && e.Err == ErrSlowPeer: //nolint:errorlint // as it stands in the farewell
+		patience *= slowPatience
 	}
 	if waited := time.Duration(now-e.since) * wire.TickInterval; waited < patience {
 		c.loop.setDeadline(c, min(cfg.CloseTimeout/looksPerClose, patience-waited))

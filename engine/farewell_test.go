@@ -23,8 +23,11 @@ var endTimes = Config{CloseTimeout: time.Second, StallTimeout: 5 * time.Second, 
 // lost at a cut is lost at once. It reads so many of them.
 type slowEnd struct {
 	end   func(*Server, *Conn)
-	reads int // messages before it stops to read
+	reads int           // messages before it stops to read
+	pause time.Duration // of its reading, after every 100 messages; 0: none
 
+	next  int           // the message after which it pauses
+	until time.Duration // it pauses; 0: it does not
 	got   int           // messages
 	moved time.Duration // when it has last read
 	ended time.Duration
@@ -66,6 +69,10 @@ func (e *slowEnd) run(t *testing.T, seed uint64) {
 				if e.got >= e.reads {
 					p.Halt()
 				}
+				if e.pause > 0 && e.got >= e.next {
+					e.next, e.until = e.got+100, e.moved+e.pause
+					p.Halt()
+				}
 			},
 			End: func(error) { p.Close() },
 		})
@@ -88,6 +95,10 @@ func (e *slowEnd) run(t *testing.T, seed uint64) {
 		for range 600 {
 			sim.Run(sim.Now() + 100*time.Millisecond)
 			p.Write(clientFrame(0x89, [4]byte{}, nil))
+			if e.until > 0 && sim.Now() >= e.until {
+				e.until = 0
+				p.Resume()
+			}
 		}
 		e.lost = srv.lost.Load()
 	})
@@ -146,6 +157,25 @@ func TestEndOfAPeerThatStopsReading(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// A peer whose queue was full is told so though it takes something only now and then, as
+// the kernel sees one that reads a few KB a second. One that takes nothing is cut.
+func TestEndOfAPeerThatIsTooSlow(t *testing.T) {
+	tooSlow := func(_ *Server, c *Conn) { c.loop.push(item{run: func(*loop) { c.fail(ErrSlowPeer) }}) }
+	const limit = slowPatience * time.Second // endTimes.CloseTimeout is one
+	for seed := range uint64(10) {
+		e := slowEnd{end: tooSlow, reads: slowMessages + 1, pause: limit * 3 / 4}
+		e.run(t, seed)
+		if e.got != slowMessages || !e.info.Clean || e.info.Err != ErrSlowPeer {
+			t.Errorf("seed %d: %d of %d messages came, %+v", seed, e.got, slowMessages, e.info)
+		}
+		e = slowEnd{end: tooSlow, reads: 100}
+		e.run(t, seed)
+		if took, look := e.ended-e.moved, endTimes.CloseTimeout/looksPerClose; e.info.Clean || took > limit+look+simSlack {
+			t.Errorf("seed %d: it was cut %v after it had last read, %+v", seed, took, e.info)
 		}
 	}
 }

@@ -61,7 +61,8 @@ type Sink interface {
 	Deliver(p Publication) error
 	// Restore says what a topic held at a position: the newest message of each key, and
 	// the last messages without a gap, oldest first; either may be nil. It is passed
-	// over when the hub knows the topic further.
+	// over when the hub knows the topic further. Messages that Publish would refuse are
+	// left out, and the error says so.
 	Restore(topic string, at Position, values, history []Publication) error
 	// Lost says that messages of the topics that match pattern may be missing. Their
 	// subscribers get a snapshot that says so, of what the hub knows then.

@@ -107,7 +107,7 @@ func (s *shard) endBatch() {
 // other subscriptions too, so that it all leaves in one write. It gives what that
 // cost, as a number of plain deliveries.
 func (s *shard) deliverTo(o *subscriber, sub *subscription) (cost int) {
-	if o.overlapping {
+	if o.overlapping || o.hasStruck() {
 		return s.deliverOnce(o)
 	}
 	s.deliver(sub)
@@ -123,35 +123,9 @@ func (s *shard) deliverTo(o *subscriber, sub *subscription) (cost int) {
 	return 1 + cost + len(o.live)/16
 }
 
-// deliverOnce is deliverTo where subscriptions match the same topics: each message comes
-// by way of the first that matches it.
-func (s *shard) deliverOnce(o *subscriber) (cost int) {
-	s.messages = s.messages[:0]
-	began := len(s.note.runs)
-	for _, e := range s.batch.events {
-		for _, sub := range o.live {
-			if sub.batch == s.batch.number || sub.struck.Load() || !matches(sub.pattern, e.topic.name) {
-				continue
-			}
-			if s.wants(sub, e) {
-				s.gather(e)
-			}
-			break
-		}
-	}
-	for _, sub := range o.live {
-		sub.batch = s.batch.number
-	}
-	s.sendNoted(o.live[0], began)
-	return 1 + len(s.batch.events)*len(o.live)/32
-}
-
 // deliver gives a subscription its messages of the batch.
 func (s *shard) deliver(sub *subscription) {
 	sub.batch = s.batch.number
-	if sub.struck.Load() {
-		return
-	}
 	g := sub.group
 	if s.takesAll(sub) {
 		if g.burst == nil {
@@ -212,6 +186,7 @@ func (s *shard) gather(e *event) {
 // keeps.
 func (s *shard) wants(sub *subscription, e *event) bool {
 	if !sub.fence.passes(e) {
+		sub.fence.hold(e, sub.owner.conn.QueueLimit())
 		return false
 	}
 	stats := &s.hub.stats
@@ -313,7 +288,7 @@ func (s *shard) flush(sub *subscription) (more bool) {
 }
 
 // encode makes a message for one subscription. A panic of the Encoder ends the
-// connection.
+// connection, and so does text that is not UTF-8.
 func (s *shard) encode(sub *subscription, encode func(dst []byte) []byte) (m *engine.Message) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -321,7 +296,11 @@ func (s *shard) encode(sub *subscription, encode func(dst []byte) []byte) (m *en
 			_ = sub.owner.conn.Close(engine.CloseInternalError, "")
 		}
 	}()
-	return s.hub.message(encode)
+	if m = s.hub.message(encode); m == nil {
+		s.hub.cfg.Logger.Error("an encoder made text that is not UTF-8; its subscriber is closed")
+		_ = sub.owner.conn.Close(engine.CloseInternalError, "")
+	}
+	return m
 }
 
 // burst makes a burst of events.

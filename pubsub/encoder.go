@@ -48,7 +48,8 @@ type Mark struct {
 
 // Encoder makes the messages of a hub's protocol. Its methods are called from any
 // goroutine, several at once, and must not call the hub. An update is encoded once, whatever the number of its
-// subscribers, unless it says that something was skipped.
+// subscribers, unless it says that something was skipped. Text that is not UTF-8 is not sent: publishing such an update
+// gives ErrBadPayload, and a mark ends the connection that it is for.
 type Encoder interface {
 	// Op is the kind of the messages, engine.Text or engine.Binary.
 	Op() engine.Op
@@ -59,7 +60,8 @@ type Encoder interface {
 }
 
 // Payloads is the Encoder that sends payloads as they are, and no marks. A deleted
-// key is an empty message.
+// key is an empty message. With engine.Text payloads are UTF-8: Publish gives
+// ErrBadPayload for others.
 type Payloads struct{ Kind engine.Op }
 
 // Op implements Encoder.

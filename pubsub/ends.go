@@ -94,9 +94,6 @@ func (s *shard) endAll() {
 	s.mu.Lock()
 	var all []*subscription
 	for _, o := range s.subscribers {
-		for _, sub := range o.all {
-			sub.removed = true
-		}
 		all = append(append(all, o.all...), o.live...)
 		o.all = nil
 	}

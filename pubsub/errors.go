@@ -15,6 +15,11 @@ var (
 	ErrTooManyKeys = errors.New("pubsub: the topic has too many keys")
 	// ErrTooLong says that a payload is longer than Config.MaxPayload.
 	ErrTooLong = errors.New("pubsub: the payload is too long")
+	// ErrBadPayload says that the message for subscribers is a text message and not
+	// UTF-8: every one of them would have to end its connection (RFC 6455 §8.1).
+	ErrBadPayload = errors.New("pubsub: the text message would not be UTF-8")
+	// ErrBadKey says that a key is not UTF-8.
+	ErrBadKey = errors.New("pubsub: the key is not UTF-8")
 	// ErrBusy says that a loop is Config.MaxBacklog behind. Nothing was published.
 	ErrBusy = errors.New("pubsub: a loop is too far behind, try again later")
 	// ErrBadOptions says that the options of a subscription contradict each other.

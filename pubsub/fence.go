@@ -20,6 +20,7 @@ type fence struct {
 	next   int      // the topic whose turn it is
 	part   *part    // what is left of it
 	lost   string   // topics that match this pattern get a mark that says so; "": none
+	again  int      // how often the topic's snapshot has begun again
 
 	passed map[*topic]passage
 	opened bool   // all have come
@@ -55,6 +56,21 @@ func (f *fence) withholds(t *topic) bool {
 }
 
 func compareTopics(a, b *topic) int { return cmp.Compare(a.born, b.born) }
+
+// hold keeps a message that does not pass where its topic is being sent: it comes behind.
+func (f *fence) hold(e *event, most int) {
+	if f.part != nil && f.part.topic == e.topic {
+		f.part.hold(e, most)
+	}
+}
+
+// isSending says whether a topic's snapshot is under way.
+func (f *fence) isSending(t *topic) bool { return f != nil && f.part != nil && f.part.topic == t }
+
+// isPending says whether something has to come before what is published.
+func (f *fence) isPending() bool {
+	return f != nil && (f.all || f.search || f.part != nil || f.next < len(f.topics) || len(f.marks) > 0)
+}
 
 // isWaiting says whether snapshots have to come.
 func (f *fence) isWaiting() bool { return f != nil && !f.all && !f.opened }

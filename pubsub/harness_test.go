@@ -127,9 +127,9 @@ type listener struct {
 
 	mu     sync.Mutex
 	heard  []heard
-	count  *counter // if not nil, takes updates instead
-	closed bool
-	change chan struct{} // closed and made anew with each message
+	count  *counter          // if not nil, takes updates instead
+	closed *engine.CloseInfo // nil: it has not ended
+	change chan struct{}     // closed and made anew with each message
 	dialed *engine.Conn
 }
 
@@ -154,10 +154,10 @@ func (l *listener) OnMessage(_ *engine.Conn, _ engine.Op, p []byte) {
 }
 
 // OnClose implements engine.Handler.
-func (l *listener) OnClose(*engine.Conn, engine.CloseInfo) {
+func (l *listener) OnClose(_ *engine.Conn, info engine.CloseInfo) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closed = true
+	l.closed = &info
 	close(l.change)
 	l.change = make(chan struct{})
 }

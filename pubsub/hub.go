@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/headrace/headrace/engine"
 )
@@ -70,10 +71,11 @@ func (h *Hub) Close() error {
 }
 
 // Publish sends a message to all who subscribe to topic, and gives it its place. key
-// may be "". It does not retain payload.
+// may be "", and is UTF-8 like the topic. So is what the Encoder makes of it, if that is
+// text: of Payloads the payload itself. It does not retain payload.
 //
-// An error says that nothing was published: ErrBadTopic, ErrTooLong, ErrTooManyTopics,
-// ErrTooManyKeys, ErrBusy, ErrHubClosed, or one of the broker.
+// An error says that nothing was published: ErrBadTopic, ErrBadKey, ErrBadPayload,
+// ErrTooLong, ErrTooManyTopics, ErrTooManyKeys, ErrBusy, ErrHubClosed, or one of the broker.
 func (h *Hub) Publish(topic, key string, payload []byte) (Position, error) {
 	return h.publish(Publication{Topic: topic, Key: key, Payload: payload})
 }
@@ -130,6 +132,9 @@ func (h *Hub) publish(p Publication) (Position, error) {
 	}
 	if len(p.Key) > maxKey {
 		return Position{}, fmt.Errorf("%w: a key has at most %d bytes", ErrTooLong, maxKey)
+	}
+	if !utf8.ValidString(p.Key) {
+		return Position{}, ErrBadKey
 	}
 	if len(p.Payload) > h.cfg.MaxPayload {
 		return Position{}, fmt.Errorf("%w: %d bytes, and at most %d may be", ErrTooLong, len(p.Payload), h.cfg.MaxPayload)
@@ -223,23 +228,27 @@ func (h *Hub) matching(pattern string) (topics []*topic) {
 	return topics
 }
 
-// encode makes the event of a message.
+// encode makes the event of a message, nil if it is no message.
 func (h *Hub) encode(t *topic, p *Publication) *event {
 	e := &event{
 		topic: t, key: strings.Clone(p.Key), seq: p.Seq, epoch: p.Epoch, deleted: p.Deleted, at: h.now(),
 		payload: p.Payload,
 	}
 	u := e.update(0)
-	e.message = h.message(func(dst []byte) []byte { return h.cfg.Encoder.AppendUpdate(dst, &u) })
+	if e.message = h.message(func(dst []byte) []byte { return h.cfg.Encoder.AppendUpdate(dst, &u) }); e.message == nil {
+		return nil
+	}
 	e.payload = within(e.message.Payload(), p.Payload)
 	return e
 }
 
-// message makes a message of what an Encoder appends.
-func (h *Hub) message(encode func(dst []byte) []byte) *engine.Message {
+// message makes a message of what an Encoder appends, nil of text that is not UTF-8.
+func (h *Hub) message(encode func(dst []byte) []byte) (m *engine.Message) {
 	buf := h.scratch.Get().(*[]byte)
 	*buf = encode((*buf)[:0])
-	m := engine.NewMessage(h.cfg.Encoder.Op(), *buf)
+	if op := h.cfg.Encoder.Op(); op != engine.Text || utf8.Valid(*buf) {
+		m = engine.NewMessage(op, *buf)
+	}
 	if cap(*buf) <= maxScratch {
 		h.scratch.Put(buf)
 	}
@@ -353,6 +362,9 @@ func (h *Hub) takeInto(t *topic, p *Publication, place func(t *topic) error) (po
 		return pos, err
 	}
 	e := h.encode(t, p)
+	if e == nil {
+		return pos, ErrBadPayload
+	}
 	t.remember(e, &h.cfg)
 	h.stats.published.Add(1)
 	for _, s := range shards {
@@ -374,21 +386,35 @@ func (k *sink) Restore(name string, at Position, values, last []Publication) err
 		return nil
 	}
 	t.values, t.history, t.cleared = nil, history{}, 0
+	bad := false
 	for i := range values {
-		if !h.cfg.NoLastValues && len(t.values) < h.cfg.MaxKeys {
-			if t.values == nil {
-				t.values = make(map[string]*event)
-			}
-			t.values[values[i].Key] = h.encode(t, &values[i])
+		if h.cfg.NoLastValues || len(t.values) >= h.cfg.MaxKeys {
+			break
+		}
+		if t.values == nil {
+			t.values = make(map[string]*event)
+		}
+		if e := h.encode(t, &values[i]); e != nil {
+			t.values[values[i].Key] = e
+		} else {
+			bad = true
 		}
 	}
 	for i := range last {
-		t.history.add(h.encode(t, &last[i]), h.cfg.History, h.cfg.HistoryBytes)
+		if e := h.encode(t, &last[i]); e != nil {
+			t.history.add(e, h.cfg.History, h.cfg.HistoryBytes)
+		} else {
+			t.history.clear() // no gap in it
+			bad = true
+		}
 	}
 	known := t.pos.Epoch != 0
 	t.pos, t.cleared, t.used = at, at.Seq, h.now()
 	if known && len(h.interestedIn(t)) > 0 { // who gets the topic has not had all of that
 		k.Lost(name)
+	}
+	if bad {
+		return ErrBadPayload
 	}
 	return nil
 }

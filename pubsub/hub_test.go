@@ -2,6 +2,8 @@ package pubsub
 
 import (
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -278,6 +280,8 @@ func TestRefusals(t *testing.T) {
 		{"third", subscribe("c", Options{}), ErrTooManySubscriptions},
 		{"bad topic", publish("a.*", "", ""), ErrBadTopic},
 		{"too long", publish("a", "", "12345678901"), ErrTooLong},
+		{"a key that is not UTF-8", publish("a", "\xff", "1"), ErrBadKey},
+		{"a payload that is not UTF-8", publish("a", "", "\xff"), ErrBadPayload},
 		{"forbidden", publish("secret", "", ""), no},
 		{"first topic", publish("a", "x", "1"), nil},
 		{"second key", publish("a", "y", "1"), nil},
@@ -337,6 +341,83 @@ func TestPayloads(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// What would have every subscriber end its connection is not published: whatever the
+// Encoder, it is the text that counts.
+func TestTextIsUTF8(t *testing.T) {
+	poison := []byte("\xff")
+	for name, test := range map[string]struct {
+		encoder Encoder
+		want    error
+	}{
+		"text":         {Payloads{Kind: engine.Text}, ErrBadPayload},
+		"text, longer": {plainText{}, ErrBadPayload},
+		"binary":       {Payloads{Kind: engine.Binary}, nil},
+		"text of hex":  {hexText{}, nil},
+	} {
+		hub, err := New(Config{Encoder: test.encoder})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, err := hub.Publish("a", "k", []byte("ü"))
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		at, err := hub.Publish("a", "k", poison)
+		if !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+		next, _ := hub.Publish("a", "k", []byte("1"))
+		if gone := test.want != nil; gone && (at != Position{} || next.Seq != before.Seq+1) || !gone && next.Seq != before.Seq+2 {
+			t.Errorf("%s: after %v at %v, then %v", name, before, at, next)
+		}
+		topic := Position{next.Epoch, 7}
+		err = (*sink)(hub).Restore("b", topic, []Publication{{Topic: "b", Payload: poison, Position: topic}, {Topic: "b", Key: "k", Payload: []byte("1"), Position: topic}}, nil)
+		if values := len(hub.topic("b").values); !errors.Is(err, test.want) || values != 2 && test.want == nil || values != 1 && test.want != nil {
+			t.Errorf("%s: restored %d values, %v", name, values, err)
+		}
+		_ = hub.Close()
+	}
+}
+
+// hexText makes text of whatever there is.
+type hexText struct{ Payloads }
+
+func (hexText) Op() engine.Op { return engine.Text }
+
+func (hexText) AppendUpdate(dst []byte, u *Update) []byte { return fmt.Appendf(dst, "%x", u.Payload) }
+
+// A mark that is not UTF-8 ends the connection that it is for, and says so here, not there.
+func TestMarksAreUTF8(t *testing.T) {
+	log := make(chan string, 10)
+	s := newStage(t, Config{Encoder: badMarks{}, Logger: slog.New(slog.NewTextHandler(lineWriter(log), nil))}, engine.Endpoint{}, 1)
+	l := s.join()
+	s.subscribe(l, "a", Options{})
+	l.wait("the end", func([]heard) bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.closed != nil
+	})
+	if said := <-log; l.closed.Code != engine.CloseInternalError || !strings.Contains(said, "not UTF-8") {
+		t.Errorf("%v, and the log says %q", l.closed, said)
+	}
+}
+
+// lineWriter sends what is logged, as far as there is room.
+type lineWriter chan string
+
+func (w lineWriter) Write(p []byte) (int, error) {
+	select {
+	case w <- string(p):
+	default:
+	}
+	return len(p), nil
+}
+
+// badMarks makes marks that are no text.
+type badMarks struct{ plainText }
+
+func (badMarks) AppendMark(dst []byte, _ *Mark) []byte { return append(dst, 0xff) }
 
 // Deleting what is not there tells nobody.
 func TestDeleteWithoutAValue(t *testing.T) {

@@ -28,8 +28,8 @@ const (
 )
 
 // ValidTopic returns nil for the name of a topic: 1 to 16 tokens between dots, in at
-// most 255 bytes. A token is not empty, is UTF-8, and has no space, no control
-// character, no * and no >. The error wraps ErrBadTopic and names the token.
+// most 255 bytes. A token is not empty, is UTF-8, and has no space, no control or format
+// character (one that has no width, such as U+200B), no * and no >. The error wraps ErrBadTopic and names the token.
 func ValidTopic(name string) error { return checkTopic(name) }
 
 // ValidPattern returns nil for a pattern: the same as a topic, but whole tokens may be
@@ -101,6 +101,8 @@ func tokenFlaw(token string, pattern bool) string {
 			return "has a space"
 		case unicode.IsControl(r):
 			return "has a control character"
+		case unicode.Is(unicode.Cf, r):
+			return "has a format character"
 		}
 	}
 	return ""

@@ -37,6 +37,8 @@ func TestValidName(t *testing.T) {
 		{"control/NUL", "a\x00", `"a\x00", has a control character`, `"a\x00", has a control character`},
 		{"control/DEL", "a\x7f", `has a control character`, `has a control character`},
 		{"control/C1", "a\u0080", `has a control character`, `has a control character`},
+		{"format/no width", "a\u200bb", `has a format character`, `has a format character`},
+		{"format/byte order mark", "\ufeffa", `has a format character`, `has a format character`},
 		{"wildcard/one token", "ticks.*.bid", `token 2, "*", has a wildcard`, ""},
 		{"wildcard/the rest", "ticks.>", `token 2, ">", has a wildcard`, ""},
 		{"wildcard/everything", ">", `token 1, ">", has a wildcard`, ""},

@@ -211,23 +211,24 @@ func (s *shard) obey(o *order) {
 
 // add begins a subscription, in the place of old if that is not nil.
 func (s *shard) add(sub, old *subscription) {
-	if old != nil {
-		s.remove(old)
+	if old != nil && old.live {
+		s.inherit(sub, old)
+		sub.follows = true
+		if s.remove(old) && !s.hub.cfg.NoLastValues {
+			sub.options.NoSnapshot = sub.options.NoSnapshot && len(sub.options.Since) > 0 // what is missing has to be made good
+		}
 	}
 	owner := sub.owner
 	if !owner.attached && !owner.ended {
 		owner.attached = owner.conn.Attach(owner) == nil
 		owner.ended = !owner.attached
 	}
-	s.mu.Lock()
-	removed := sub.removed // before it has begun
-	s.mu.Unlock()
 	closed := s.hub.closed.Load()
 	if closed && !owner.ended && len(owner.live) == 0 { // behind orderEnd, or before: nobody else lets go of it
 		owner.conn.Detach(owner)
 		owner.ended = true
 	}
-	if owner.ended || removed || closed {
+	if owner.ended || sub.ended || closed {
 		s.hub.dropInterest(sub)
 		s.leaveIfEnded(owner)
 		return
@@ -240,23 +241,32 @@ func (s *shard) add(sub, old *subscription) {
 	sub.group, sub.at, sub.live, sub.batch = g, len(g.subs), true, s.batch.number
 	g.subs = append(g.subs, sub)
 	for _, other := range owner.live {
-		owner.overlapping = owner.overlapping || overlaps(sub.pattern, other.pattern)
+		if overlaps(sub.pattern, other.pattern) {
+			owner.overlapping = true
+			s.inherit(sub, other)
+		}
 	}
 	owner.live = append(owner.live, sub)
 	s.hub.stats.subscriptions.Add(1)
-	if s.hub.isReady(sub) {
+	switch {
+	case sub.options.NoSnapshot && len(sub.options.Since) == 0, s.hub.isReady(sub):
 		s.start(sub)
-	} else {
+	case sub.fence == nil:
 		sub.fence = &fence{all: true}
+	default:
+		sub.fence.all = true
 	}
 }
 
-// remove ends a subscription.
-func (s *shard) remove(sub *subscription) {
-	if !sub.live {
-		return // it never began, or has ended with its connection
+// remove ends a subscription, and says whether it has kept or withheld what it will not
+// get any more.
+func (s *shard) remove(sub *subscription) (unheard bool) {
+	if !sub.live { // it has not begun, and will not, or has ended with its connection
+		sub.ended = true
+		return false
 	}
-	unheard := sub.fence.isWaiting() || sub.waiting != nil && sub.waiting.len() > 0
+	s.deliverBefore(sub)
+	unheard = sub.fence.isPending() || sub.waiting != nil && sub.waiting.len() > 0
 	sub.live, sub.fence, sub.waiting = false, nil, nil
 	if sub.timed {
 		heap.Remove(&s.timed, sub.timedAt)
@@ -276,30 +286,15 @@ func (s *shard) remove(sub *subscription) {
 	}
 	s.hub.stats.subscriptions.Add(-1)
 	s.hub.dropInterest(sub)
+	return unheard
 }
 
-// takeOver has the other subscriptions of a connection go on with the topics of one that
-// has ended. What that one has not got is not lost: it is part of a snapshot.
-func (s *shard) takeOver(sub *subscription, unheard bool) {
-	owner := sub.owner
-	owner.lookForOverlaps()
-	for _, other := range owner.live {
-		if unheard && !owner.ended && overlaps(other.pattern, sub.pattern) && !s.hub.cfg.NoLastValues {
-			s.restart(other, "")
-		}
-	}
-}
-
-// lookForOverlaps sets overlapping.
-func (o *subscriber) lookForOverlaps() {
-	o.overlapping = false
-	for i, a := range o.live {
-		for _, b := range o.live[:i] {
-			if overlaps(a.pattern, b.pattern) {
-				o.overlapping = true
-				return
-			}
-		}
+// deliverBefore has the connection of a subscription that ends get what the batch under
+// way has for it. What comes by way of that one alone does not, if it was struck.
+func (s *shard) deliverBefore(sub *subscription) {
+	g, o := sub.group, sub.owner
+	if g.active && g.number == s.batch.number && sub.batch != s.batch.number && !o.ended && !s.hub.closed.Load() {
+		s.deliverTo(o, sub)
 	}
 }
 

@@ -2,6 +2,8 @@ package pubsub
 
 import (
 	"slices"
+
+	"github.com/headrace/headrace/engine"
 )
 
 // part is what is left to send of a topic.
@@ -11,6 +13,21 @@ type part struct {
 	begun  bool // the mark is sent
 	events []*event
 	next   int
+
+	held  []*event // what has come of the topic since it was read
+	bytes int      // of those
+	over  bool     // they would have been too many, and are gone
+}
+
+// hold keeps a message that comes while its topic is sent, within so many bytes.
+func (p *part) hold(e *event, most int) {
+	if p.over || e.epoch != p.mark.Epoch || e.seq <= p.mark.Seq {
+		return
+	}
+	p.held = append(p.held, e)
+	if p.bytes += e.size(); p.bytes > most {
+		p.held, p.over = nil, true
+	}
 }
 
 // keepsValues says whether a subscription begins with the values of its topics.
@@ -22,6 +39,9 @@ func (s *shard) keepsValues(sub *subscription) bool {
 func (s *shard) start(sub *subscription) {
 	h, o := s.hub, &sub.options
 	f := new(fence)
+	if sub.fence != nil {
+		f.passed = sub.fence.passed
+	}
 	sub.fence = f
 	switch {
 	case s.keepsValues(sub):
@@ -35,11 +55,15 @@ func (s *shard) start(sub *subscription) {
 		slices.SortFunc(f.topics, compareTopics)
 		f.addVanished(h, o.Since)
 	case isLiteral(sub.pattern):
-		if t := h.topic(sub.pattern); t != nil && sub.from.Epoch != 0 { // else all of it is after
-			s.pass(sub, t, sub.from)
+		at := sub.from
+		if t := h.topic(sub.pattern); t != nil && at.Epoch != 0 { // else all of it is after
+			s.joinAt(sub, t, at)
+			if !o.NoSnapshot {
+				at = s.reached(sub, t, at)
+			}
 		}
-		if !o.NoSnapshot {
-			s.sendMarks(sub, Mark{Kind: SnapshotBegin, Topic: sub.pattern, Position: sub.from})
+		if !o.NoSnapshot && !sub.struck.Load() {
+			s.sendMarks(sub, Mark{Kind: SnapshotBegin, Topic: sub.pattern, Position: at})
 		}
 	}
 	s.activate(sub)
@@ -137,15 +161,16 @@ func (s *shard) continueSnapshot(sub *subscription) (more bool) {
 	if f.search {
 		s.search(sub)
 	}
-	for n := 0; ; n++ {
+	for range topicsPerTurn { // what is read is sent, or begun, before anything else can come of it
 		if f.part == nil && !s.nextPart(sub) {
 			s.endSnapshot(sub)
 			return false
 		}
-		if n == topicsPerTurn || !s.sendPart(sub) {
+		if !s.sendPart(sub) {
 			return true
 		}
 	}
+	return true
 }
 
 // nextPart reads the next topic, and says whether there is one.
@@ -184,8 +209,10 @@ func (s *shard) read(sub *subscription, t *topic) (p *part, ok bool) {
 		mark.Lost = true
 	}
 	p = &part{topic: t}
-	if !sub.options.NoSnapshot {
+	if s.keepsValues(sub) {
 		p.events = t.snapshot(0)
+	} else {
+		mark.Position = s.reached(sub, t, t.pos)
 	}
 	mark.Count = len(p.events)
 	p.mark = mark
@@ -193,8 +220,8 @@ func (s *shard) read(sub *subscription, t *topic) (p *part, ok bool) {
 }
 
 // sendPart sends what there is room for of the topic whose turn it is, and says whether
-// that was all. The messages of a topic that takes several turns have been kept away
-// meanwhile, so those follow, or if they are gone the topic's values once more.
+// that was all. What comes of a topic that takes several turns is held meanwhile, for
+// all subscriptions of the connection, and follows.
 func (s *shard) sendPart(sub *subscription) bool {
 	f, p := sub.fence, sub.fence.part
 	whole := !p.begun
@@ -219,6 +246,9 @@ func (s *shard) sendPart(sub *subscription) bool {
 	}
 	s.sendMessages(sub)
 	if !through {
+		if whole {
+			s.passOthers(sub, p.topic, p.mark.Position)
+		}
 		return false
 	}
 	s.countPart(p)
@@ -226,34 +256,67 @@ func (s *shard) sendPart(sub *subscription) bool {
 	switch {
 	case p.topic == nil:
 		return true
-	case whole:
-		s.pass(sub, p.topic, p.mark.Position)
-	default:
-		if f.part = s.meanwhile(sub, p.topic, p.mark.Position); f.part != nil {
+	case !whole:
+		if f.part = s.meanwhile(sub, p); f.part != nil {
 			return true
 		}
+	case p.mark.Kind == SnapshotBegin && !s.keepsValues(sub): // says only that messages are missing
+		s.joinAt(sub, p.topic, p.mark.Position)
+	default:
+		s.pass(sub, p.topic, p.mark.Position)
 	}
 	f.next++
+	f.again = 0
 	return true
 }
 
-// meanwhile gives the messages of a topic that have come while it was sent, nil if there
-// are none: then those that come pass.
-func (s *shard) meanwhile(sub *subscription, t *topic, at Position) *part {
+// maxAgain is how often a topic's snapshot begins again because more came meanwhile than
+// may be held.
+const maxAgain = 2
+
+// meanwhile gives the messages of a topic that have come while a part of it was sent, nil
+// if there are none: then those that come pass. Where the topic's history has forgotten
+// them, they are those that were held. Where even those were too many its values are sent
+// again; a subscriber that gets no further by that reads more slowly than the topic goes.
+func (s *shard) meanwhile(sub *subscription, p *part) *part {
+	t, at := p.topic, p.mark.Position
 	t.mu.Lock()
 	now := t.pos
 	missed, known := t.since(at, sub.options.Mode == Latest, !s.hub.cfg.NoLastValues)
 	t.mu.Unlock()
-	switch {
-	case !known:
-		delete(sub.options.Since, t.name)
-		p, _ := s.read(sub, t)
-		return p
-	case len(missed) == 0:
-		s.pass(sub, t, now)
-		return nil
+	if !known && !p.over {
+		missed, known, now = p.held, true, at // the others stand in the shard's queue
+		if n := len(missed); n > 0 {
+			now.Seq = missed[n-1].seq
+		}
 	}
-	return &part{topic: t, mark: Mark{Kind: Recovered, Topic: t.name, Position: now, Count: len(missed)}, events: missed}
+	if known && len(missed) > 0 {
+		return &part{topic: t, mark: Mark{Kind: Recovered, Topic: t.name, Position: now, Count: len(missed)}, events: missed}
+	}
+	f := sub.fence
+	if !known {
+		if f.again++; f.again <= maxAgain || sub.options.Mode == Latest { // of which deletions alone are not known
+			return s.readAgain(sub, t)
+		}
+		if sub.options.Mode == Queue {
+			_ = sub.owner.conn.Close(engine.CloseTryAgainLater, "reading too slowly")
+		} else {
+			s.hub.stats.pending.Add(now.Seq - at.Seq)
+		}
+	}
+	s.pass(sub, t, now)
+	return nil
+}
+
+// readAgain reads a topic's values after all. Where there are none, what has come since
+// is lost.
+func (s *shard) readAgain(sub *subscription, t *topic) *part {
+	delete(sub.options.Since, t.name)
+	p, ok := s.read(sub, t)
+	if ok && !s.keepsValues(sub) {
+		p.mark.Lost = true
+	}
+	return p
 }
 
 // countPart counts a topic that was sent.
@@ -266,32 +329,6 @@ func (s *shard) countPart(p *part) {
 	stats.snapshots.Add(1)
 	if p.mark.Lost {
 		stats.lost.Add(1)
-	}
-}
-
-// pass notes that a subscription knows a topic up to a position, and so do others of
-// its connection that match it.
-func (s *shard) pass(sub *subscription, t *topic, at Position) {
-	s.mu.Lock()
-	pushed := s.pushed
-	s.mu.Unlock()
-	sub.fence.note(t, passage{at, pushed}, s.done)
-	if !sub.owner.overlapping {
-		return
-	}
-	for _, other := range sub.owner.live {
-		if other == sub || !matches(other.pattern, t.name) {
-			continue
-		}
-		if other.fence == nil {
-			other.fence = &fence{opened: true}
-			s.fenced = append(s.fenced, other)
-		}
-		other.fence.note(t, passage{at, pushed}, s.done)
-		other.fence.last = max(other.fence.last, pushed)
-		if other.waiting != nil {
-			other.waiting.forget(func(e *event) bool { return e.topic == t && e.seq <= at.Seq })
-		}
 	}
 }
 

@@ -1,9 +1,13 @@
 package pubsub
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/engine"
 )
@@ -194,6 +198,161 @@ func TestSinceOfAVanishedTopic(t *testing.T) {
 			if got := short(l.waitLive(pattern)); got != want {
 				t.Errorf("%v, NoSnapshot %v, %s:\ngot  %s\nwant %s", o.Mode, o.NoSnapshot, pattern, got, want)
 			}
+		}
+	}
+}
+
+// What comes of a topic while its values are sent is held for the subscriber, whatever
+// the history has forgotten: the values come once.
+func TestSnapshotOfABusyTopic(t *testing.T) {
+	for _, mode := range []Mode{Queue, Latest, Deadline} {
+		t.Run(mode.String(), func(t *testing.T) {
+			const updates = 100
+			s := newStage(t, Config{History: 1}, engine.Endpoint{MaxQueue: 1 << 20}, 1)
+			keys := s.large("a")
+			l := s.join()
+			l.dialed.PauseRead()
+			o := Options{Mode: mode}
+			if mode == Deadline {
+				o.MaxAge = time.Hour
+			}
+			s.subscribe(l, "a", o)
+			eventually(t, "the socket takes no more", func() bool { return isStalled(l.conn) })
+			if _, err := s.hub.Delete("a", "0"); err != nil { // so that Latest needs the history too
+				t.Fatal(err)
+			}
+			for i := range updates {
+				s.publish("a", "1", fmt.Sprint(i))
+			}
+			settle(l.conn)
+			l.dialed.ResumeRead()
+			l.waitLive("a")
+			s.publish("a", "1", "last")
+			all := l.wait("the last", func(all []heard) bool { return all[len(all)-1].payload == "last" })
+			if n := countKind(all, "snapshot", "a"); n != 1 {
+				t.Errorf("%d snapshots, want one", n)
+			}
+			seq := uint64(keys)
+			for _, h := range all[slices.IndexFunc(all, func(h heard) bool { return h.kind == "end" }):] {
+				if h.kind == "update" || h.kind == "deleted" {
+					if seq++; h.Seq != seq {
+						t.Fatalf("message %d, want %d", h.Seq, seq)
+					}
+				}
+			}
+			if want := uint64(keys + updates + 2); seq != want {
+				t.Errorf("the last is %d, want %d", seq, want)
+			}
+		})
+	}
+}
+
+// Where more comes than may be held, the values are sent again, and in Queue a subscriber
+// that does not keep up even then is closed.
+func TestSnapshotOfATopicThatIsTooBusy(t *testing.T) {
+	s := newStage(t, Config{History: 1}, engine.Endpoint{MaxQueue: 64 << 10}, 1)
+	s.large("a")
+	l := s.join()
+	l.dialed.PauseRead()
+	s.subscribe(l, "a", Options{})
+	eventually(t, "the socket takes no more", func() bool { return isStalled(l.conn) })
+	stop := make(chan struct{})
+	var publishing sync.WaitGroup
+	publishing.Go(func() {
+		payload := strings.Repeat("x", 64<<10)
+		for i := 0; !isClosed(stop); i++ {
+			if _, err := s.hub.Publish("a", fmt.Sprint(i%256), []byte(payload)); err != nil && !errors.Is(err, ErrBusy) {
+				t.Error(err)
+			}
+			time.Sleep(10 * time.Microsecond)
+		}
+	})
+	eventually(t, "much has come", func() bool { return s.hub.Stats().Published > 256+100 })
+	l.dialed.ResumeRead()
+	all := l.wait("the end", func(all []heard) bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.closed != nil
+	})
+	close(stop)
+	publishing.Wait()
+	if n := countKind(all, "snapshot", "a"); n < 2 || n > 1+maxAgain || l.closed.Code != engine.CloseTryAgainLater {
+		t.Errorf("%d snapshots, then %v", n, l.closed)
+	}
+}
+
+// While a subscription's snapshot is under way an older one sends nothing of its topic.
+func TestSnapshotBesideAnOlderSubscription(t *testing.T) {
+	const updates = 100
+	s := newStage(t, Config{History: 1}, engine.Endpoint{MaxQueue: 1 << 20}, 1)
+	keys := s.large("a.b")
+	l := s.join()
+	s.subscribe(l, "a.*", Options{NoSnapshot: true})
+	l.waitLive("a.*")
+	l.dialed.PauseRead()
+	s.subscribe(l, "a.b", Options{})
+	eventually(t, "the socket takes no more", func() bool { return isStalled(l.conn) })
+	for i := range updates {
+		s.publish("a.b", "1", fmt.Sprint(i))
+	}
+	settle(l.conn)
+	l.dialed.ResumeRead()
+	l.waitLive("a.b")
+	s.publish("a.b", "1", "last")
+	all := l.wait("the last", func(all []heard) bool { return all[len(all)-1].payload == "last" })
+	seq := uint64(0)
+	for _, h := range all {
+		switch h.kind {
+		case "end":
+			if seq != uint64(keys) {
+				t.Errorf("the snapshot ends with %d, want %d", seq, keys)
+			}
+		case "update":
+			if seq++; h.Seq != seq {
+				t.Fatalf("message %d, want %d", h.Seq, seq)
+			}
+		}
+	}
+}
+
+// Many topics take several turns. What comes between two of them of the topic whose turn
+// it is comes behind that.
+func TestSnapshotGoesOnInTheNextTurn(t *testing.T) {
+	const topics = 2*topicsPerTurn + 10
+	s := newStage(t, Config{}, engine.Endpoint{}, 1)
+	for i := range topics {
+		s.publish(fmt.Sprint("a.", i), "", "0")
+	}
+	l := s.join()
+	stop := make(chan struct{})
+	var publishing sync.WaitGroup
+	publishing.Go(func() {
+		for !isClosed(stop) {
+			s.publish(fmt.Sprint("a.", topicsPerTurn), "", "1")
+		}
+	})
+	for range 50 {
+		s.subscribe(l, "a.*", Options{})
+		l.waitLive("a.*")
+		l.forget()
+		settle(l.conn)
+	}
+	s.subscribe(l, "a.*", Options{})
+	l.waitLive("a.*")
+	close(stop)
+	publishing.Wait()
+	s.publish("a.0", "", "last")
+	all := l.wait("the last", func(all []heard) bool { return all[len(all)-1].payload == "last" })
+	seqs := make(map[string]uint64)
+	for _, h := range all {
+		switch {
+		case h.kind == "snapshot":
+			seqs[h.topic] = h.Seq - 1
+		case h.kind != "update" || seqs[h.topic] == 0 && h.Seq > 1:
+		case h.Seq != seqs[h.topic]+1:
+			t.Fatalf("%s: %d comes after %d", h.topic, h.Seq, seqs[h.topic])
+		default:
+			seqs[h.topic] = h.Seq
 		}
 	}
 }

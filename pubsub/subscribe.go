@@ -17,6 +17,9 @@ type Mode uint8
 const (
 	// Queue delivers every message. They wait in the connection's queue, within
 	// Endpoint.MaxQueue; what becomes of one that doesn't fit is the endpoint's policy.
+	// While the snapshot of a topic is sent, as much again may wait of what comes of it;
+	// beyond that the snapshot begins again, twice, and then the connection is closed
+	// with 1013.
 	Queue Mode = iota
 	// Latest keeps only the newest message of each topic and key while the socket takes
 	// no more, or between two deliveries with Options.MaxRate. Update.Skipped says how
@@ -117,9 +120,6 @@ type subscription struct {
 	options  Options
 	interval time.Duration
 
-	// guarded by shard.mu
-	removed bool // by Unsubscribe, or another one has taken its place
-
 	// any goroutine
 	struck  atomic.Bool // by Unsubscribe: nothing more is delivered
 	counted atomic.Bool // among the hub's interests
@@ -131,6 +131,8 @@ type subscription struct {
 	live    bool
 	listed  bool // stands in shard.active
 	from    Position
+	ended   bool // before it began
+	follows bool // has taken the place of another one with the same pattern
 	fence   *fence
 	waiting waiting       // messages that the socket doesn't take, or that come too soon
 	due     time.Duration // with interval: not before, by the hub's clock
@@ -142,7 +144,10 @@ type subscription struct {
 // Subscribe has the connection get the messages of all topics that pattern matches,
 // first a snapshot of what they hold. It ends with the connection. A second one with
 // the same pattern takes the place of the first. A topic that several patterns of a
-// connection match is delivered once, by the subscription that came first.
+// connection match is delivered once, by the subscription that came first, in its mode:
+// so a Queue beside an older Latest gets what that one gets. What is on its way when one
+// begins or ends beside another is not lost; what the one that ends has kept, in Latest or
+// Deadline, is part of a snapshot for the others, with NoLastValues a mark that it is lost.
 //
 // When it returns nil, every message that is published from then on comes, or is part
 // of the snapshot. The first arrives when the callback that called it has returned, so
@@ -211,7 +216,6 @@ func (s *shard) enlist(c *engine.Conn, sub *subscription) (old *subscription, er
 	sub.owner = owner
 	if at := owner.find(sub.pattern); at >= 0 {
 		old = owner.all[at]
-		old.removed = true
 		owner.all[at] = sub
 		return old, nil
 	}
@@ -270,7 +274,6 @@ func (s *shard) strike(c *engine.Conn, pattern string) *subscription {
 		return nil
 	}
 	sub := owner.all[at]
-	sub.removed = true
 	sub.struck.Store(true)
 	owner.all = slices.Delete(owner.all, at, at+1)
 	return sub

@@ -47,6 +47,9 @@ func (o *options) check() error {
 	case o.config.ForwardedHeader != defaults().config.ForwardedHeader && len(o.proxies) == 0:
 		return fmt.Errorf("%s has no effect without trusted-proxy: say whose header is to be believed", o.cite("forwarded-header"))
 	}
+	if d := o.feed.demo; d.on() && d.symbols > o.feed.maxTopics {
+		return fmt.Errorf("%s needs a topic for each symbol, and %s allows fewer: raise that, or name fewer symbols", o.cite("demo-ticks"), o.cite("feed-max-topics"))
+	}
 	return o.checkPublish()
 }
 

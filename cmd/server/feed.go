@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/headrace/headrace/engine"
 	"github.com/headrace/headrace/pubsub"
@@ -42,7 +43,7 @@ func (f *feed) OnMessage(c *engine.Conn, op engine.Op, p []byte) {
 		answer, err = f.serve(c, &r)
 	}
 	if err != nil {
-		answer = appendError(nil, r.id, refusalOf(err))
+		answer = appendError(nil, &r, refusalOf(err))
 	}
 	_ = c.Reply(engine.Text, answer) // an error means that the connection is at its end
 }
@@ -54,7 +55,10 @@ func (f *feed) serve(c *engine.Conn, r *request) ([]byte, error) {
 		err := f.hub.Subscribe(c, r.topic, r.options)
 		return appendSubscribed(nil, r.id, r.topic, r.options.Mode), err
 	case askUnsubscribe:
-		err := f.hub.Unsubscribe(c, r.topic)
+		err := pubsub.ValidPattern(r.topic)
+		if err == nil {
+			err = f.hub.Unsubscribe(c, r.topic)
+		}
 		return appendUnsubscribed(nil, r.id, r.topic), err
 	case askPublish:
 		at, err := f.hub.PublishFrom(c, r.topic, r.key, r.data)
@@ -96,6 +100,8 @@ var refusals = []struct {
 }{
 	{pubsub.ErrBadPattern, feedError{"bad-topic", "the pattern breaks the rules for names"}},
 	{pubsub.ErrBadTopic, feedError{"bad-topic", "the topic breaks the rules for names"}},
+	{pubsub.ErrBadKey, feedError{"bad-message", "the key is no UTF-8"}},
+	{pubsub.ErrBadPayload, feedError{"bad-message", "the data is no UTF-8"}},
 	{pubsub.ErrBadOptions, feedError{"bad-message", "the options contradict each other"}},
 	{pubsub.ErrTooManySubscriptions, feedError{"too-many", "the connection has as many subscriptions as it may"}},
 	{pubsub.ErrTooManyTopics, feedError{"too-many", "there are as many topics as there may be"}},
@@ -114,9 +120,16 @@ func refusalOf(err error) *feedError {
 		return own
 	}
 	for i := range refusals {
-		if errors.Is(err, refusals[i].err) {
-			return &refusals[i].feedError
+		r := &refusals[i]
+		if !errors.Is(err, r.err) {
+			continue
 		}
+		if r.code == "bad-topic" { // the hub says what is wrong with it, behind the kind of error
+			if _, why, ok := strings.Cut(err.Error(), r.err.Error()+": "); ok {
+				return &feedError{r.code, why}
+			}
+		}
+		return &r.feedError
 	}
 	return errFailed
 }
@@ -149,7 +162,16 @@ func appendPong(dst []byte, id json.RawMessage) []byte {
 	return append(appendAnswer(dst, "pong", id), '}')
 }
 
-func appendError(dst []byte, id json.RawMessage, e *feedError) []byte {
-	dst = append(append(append(appendAnswer(dst, "error", id), `,"code":"`...), e.code...), `","reason":`...)
+// maxTopic is the longest name of a topic that there is, in bytes.
+const maxTopic = 255
+
+// appendError names the topic, if one was named that there may be: a client without ids
+// knows by it what was refused.
+func appendError(dst []byte, r *request, e *feedError) []byte {
+	dst = appendAnswer(dst, "error", r.id)
+	if r.topic != "" && len(r.topic) <= maxTopic {
+		dst = appendString(append(dst, `,"topic":`...), r.topic)
+	}
+	dst = append(append(append(dst, `,"code":"`...), e.code...), `","reason":`...)
 	return append(appendString(dst, e.reason), '}')
 }

@@ -182,7 +182,7 @@ func TestFeedSubprotocol(t *testing.T) {
 	}
 }
 
-// Every error names the code, brings back the id, and leaves the connection open.
+// Every error names the code and the topic, brings back the id, and leaves the connection open.
 func TestFeedErrors(t *testing.T) {
 	addr, hub := startFeed(t, func(o *options) {
 		o.feed.maxSubscriptions, o.feed.maxTopics = 2, 3
@@ -207,12 +207,15 @@ func TestFeedErrors(t *testing.T) {
 		{`{"id":1,"Type":"ping"}`, "bad-message", "type is missing"},
 		{`{"id":1,"type":"subscribe"}`, "bad-message", "topic is missing"},
 		{`{"id":1,"type":"subscribe","topic":5}`, "bad-message", "topic must be a string"},
-		{`{"id":1,"type":"subscribe","topic":"a..b"}`, "bad-topic", "the pattern breaks the rules for names"},
-		{`{"id":1,"type":"subscribe","topic":">.a"}`, "bad-topic", "the pattern breaks the rules for names"},
+		{`{"id":1,"type":"subscribe","topic":"a..b"}`, "bad-topic", `token 2, "", is empty`},
+		{`{"id":1,"type":"subscribe","topic":"a\u200bb"}`, "bad-topic", `token 1, "a\u200bb", has a format character`},
+		{`{"id":1,"type":"unsubscribe","topic":"a..b"}`, "bad-topic", `token 2, "", is empty`},
+		{`{"id":1,"type":"subscribe","topic":"` + strings.Repeat("a", 256) + `"}`, "bad-topic", "256 bytes, at most 255"},
+		{`{"id":1,"type":"subscribe","topic":">.a"}`, "bad-topic", `token 1, ">", is not the last one`},
 		{`{"id":1,"type":"subscribe","topic":"none.c"}`, "too-many", "the connection has as many subscriptions as it may"},
 		{`{"id":1,"type":"unsubscribe","topic":"none.c"}`, "not-subscribed", "there is no such subscription"},
 		{`{"id":1,"type":"publish","topic":"ticks.a","data":1}`, "forbidden", "clients may not publish to this topic"},
-		{`{"id":1,"type":"publish","topic":"room.*","data":1}`, "bad-topic", "the topic breaks the rules for names"},
+		{`{"id":1,"type":"publish","topic":"room.*","data":1}`, "bad-topic", `token 2, "*", has a wildcard`},
 		{`{"id":1,"type":"publish","topic":"room.new","data":1}`, "", ""},
 		{`{"id":1,"type":"publish","topic":"room.newer","data":1}`, "too-many", "there are as many topics as there may be"},
 		{`{"id":1,"type":"publish","topic":"room.full","key":"one more","data":1}`, "too-many", "the topic has as many keys as it may"},
@@ -228,7 +231,13 @@ func TestFeedErrors(t *testing.T) {
 		if tt.code == "" {
 			kind = "published"
 		}
-		if m.Type != kind || m.Code != tt.code || m.Reason != tt.reason || string(m.ID) != id {
+		var asked struct{ Topic any }
+		_ = json.Unmarshal([]byte(tt.ask), &asked)
+		topic, _ := asked.Topic.(string)
+		if len(topic) > maxTopic {
+			topic = ""
+		}
+		if m.Type != kind || m.Code != tt.code || m.Reason != tt.reason || string(m.ID) != id || m.Topic != topic {
 			t.Errorf("%.100s gives %+v; want %q, %q", tt.ask, m, tt.code, tt.reason)
 		}
 	}
@@ -253,6 +262,8 @@ func TestFeedRefusals(t *testing.T) {
 		io.ErrClosedPipe:                           {"busy", 503},
 		errForbidden:                               {"forbidden", 403},
 		pubsub.ErrBadOptions:                       {"bad-message", 400},
+		pubsub.ErrBadKey:                           {"bad-message", 400},
+		pubsub.ErrBadPayload:                       {"bad-message", 400},
 	} {
 		if got := refusalOf(err); got.code != want.code || statuses[got.code] != want.status {
 			t.Errorf("%v is %v, %d; want %v", err, got, statuses[got.code], want)

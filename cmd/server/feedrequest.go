@@ -27,7 +27,8 @@ const (
 	maxExact   = 1<<53 - 1 // the greatest integer up to which JavaScript has all
 	leastRate  = 0.001     // deliveries in a second
 	mostRate   = 1000
-	longestAge = 24 * time.Hour // of maxAge
+	leastAge   = time.Microsecond // of maxAge
+	longestAge = 24 * time.Hour
 )
 
 // request is what a client sends on the feed.
@@ -83,17 +84,18 @@ func (r *request) parseSubscribe(all members) (err error) {
 		return badMessage("maxRate must be a number of deliveries in a second, 0.001 to 1000, or 0 for no limit")
 	}
 	age, err := all.number("maxAge")
-	if err != nil || age < 0 || age > float64(longestAge/time.Millisecond) {
-		return badMessage("maxAge must be a number of milliseconds, at most a day")
+	ms := float64(time.Millisecond)
+	if err != nil || age != 0 && (age*ms < float64(leastAge) || age*ms > float64(longestAge)) {
+		return badMessage("maxAge must be a number of milliseconds, 0.001 to 86400000, a day")
 	}
-	switch r.options.Mode {
-	case pubsub.Latest:
-		r.options.MaxRate = rate
-	case pubsub.Deadline:
-		if r.options.MaxAge = time.Duration(age * float64(time.Millisecond)); r.options.MaxAge <= 0 {
-			return badMessage("deadline goes with maxAge")
-		}
-	case pubsub.Queue:
+	r.options.MaxRate, r.options.MaxAge = rate, time.Duration(age*ms)
+	switch {
+	case rate != 0 && r.options.Mode != pubsub.Latest:
+		return badMessage("maxRate goes with the mode latest")
+	case age != 0 && r.options.Mode != pubsub.Deadline:
+		return badMessage("maxAge goes with the mode deadline")
+	case age == 0 && r.options.Mode == pubsub.Deadline:
+		return badMessage("the mode deadline needs a maxAge above 0")
 	}
 	if r.options.Since, err = all.since(); err != nil {
 		return err
@@ -149,8 +151,31 @@ func (m members) text(name string, must bool) (s string, err error) {
 		return "", nil
 	case v[0] != '"' || json.Unmarshal(v, &s) != nil:
 		return "", badMessage(name + " must be a string")
+	case hasLoneSurrogate(v):
+		return "", badMessage(name + " has half a character: a surrogate without the other")
 	}
 	return s, nil
+}
+
+// hasLoneSurrogate says whether valid JSON has an escape such as \ud800 that is half of a
+// pair. It stands for no character (RFC 8259 §8.2), and encoding/json puts U+FFFD there.
+func hasLoneSurrogate(v json.RawMessage) bool {
+	high := false // the escape before, at the very place before this one
+	for i := 0; i < len(v); i++ {
+		var u uint64
+		if v[i] == '\\' {
+			if i++; v[i] == 'u' {
+				u, _ = strconv.ParseUint(string(v[i+1:i+5]), 16, 16)
+				i += 4
+			}
+		}
+		low := u >= 0xDC00 && u <= 0xDFFF
+		if high != low {
+			return true
+		}
+		high = u >= 0xD800 && u < 0xDC00
+	}
+	return high
 }
 
 // flag gives true or false.
@@ -201,7 +226,7 @@ func (m members) since() (map[string]pubsub.Position, error) {
 		return nil, nil
 	}
 	var all map[string]members
-	if json.Unmarshal(m["since"], &all) != nil || all == nil {
+	if json.Unmarshal(m["since"], &all) != nil || all == nil || hasLoneSurrogate(m["since"]) {
 		return nil, errSince
 	}
 	if len(all) > maxSince {

@@ -56,6 +56,9 @@ func TestWrongConfigurations(t *testing.T) {
 		"file/switch":             {file: "reuse-port: yes\n", want: []string{config + ":1: reuse-port: yes: it must be true or false"}},
 		"file/duration of digits": {file: "ping-interval: 30\n", want: []string{config + ":1: ping-interval: 30: it must be a time such as 500ms, 10s or 1h30m"}},
 
+		// settings that do not go together
+		"demo/too few topics": {args: []string{"--feed-max-topics", "10", "--demo-ticks", "symbols=50,rate=1"}, want: []string{"demo-ticks symbols=50,rate=1", "feed-max-topics 10", "name fewer symbols"}},
+
 		// a value that cannot be
 		"flag/out of range":         {args: []string{"--loops", "257"}, want: []string{"--loops 257", "from 0 to 256"}},
 		"flag/negative":             {args: []string{"--max-age", "-1s"}, want: []string{"--max-age -1s", "it must be a time"}},

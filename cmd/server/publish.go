@@ -5,8 +5,10 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -65,8 +67,12 @@ func (t *topics) deleteKey(w http.ResponseWriter, r *http.Request) { t.put(w, r,
 // put does what is asked for with the topic and the key of the request, and says what
 // came of it.
 func (t *topics) put(w http.ResponseWriter, r *http.Request, do func(topic, key string) (pubsub.Position, error)) {
-	topic, key := r.PathValue("topic"), r.URL.Query().Get("key")
+	topic := r.PathValue("topic")
+	key, err := onlyKey(r.URL.RawQuery)
 	switch {
+	case err != nil:
+		say(w, http.StatusBadRequest, err.Error())
+		return
 	case !utf8.ValidString(key):
 		say(w, http.StatusBadRequest, "the key is no UTF-8")
 		return
@@ -87,6 +93,23 @@ func (t *topics) put(w http.ResponseWriter, r *http.Request, do func(topic, key 
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write(append(appendPlace([]byte{'{'}, topic, at), "}\n"...))
+}
+
+// onlyKey gives the key of a query, which has nothing else.
+func onlyKey(query string) (string, error) {
+	all, err := url.ParseQuery(query)
+	if err != nil {
+		return "", errors.New("the query is none: what stands behind a % or between two & is wrong")
+	}
+	for name := range all {
+		if name != "key" {
+			return "", fmt.Errorf("the query has %.40q: it may have key, and nothing else", name)
+		}
+	}
+	if len(all["key"]) > 1 {
+		return "", errors.New("the query has more than one key")
+	}
+	return all.Get("key"), nil
 }
 
 // statuses are the codes of the feed as HTTP has them.

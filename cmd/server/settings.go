@@ -202,7 +202,7 @@ var settings = []setting{
 	},
 	{
 		"close-timeout", "time", "how long the end of a connection may take; then it is cut",
-		"It is half of shutdown-timeout, so that those that are closed last have time to answer. A longer one is for clients far away.",
+		"One that was too slow for its queue has three times as long for each piece that it takes. It is half of shutdown-timeout, so that those that are closed last have time to answer. A longer one is for clients far away.",
 		func(o *options) value { return duration{to: &o.config.CloseTimeout, least: 1} },
 	},
 

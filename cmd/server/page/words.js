@@ -6,6 +6,18 @@ export const codeNames = {
   1011: "internal error", 1012: "service restart", 1013: "try again later",
 };
 
+const whole = new Intl.NumberFormat("en");
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+
+/** A number that is counted: 9,876, 12.3K, 1.23M. */
+export const count = (n) => (n < 10_000 ? whole : compact).format(n);
+
+/** A time: [850, "ms"], [9.5, "s"], [120, "s"]. */
+export function duration(ms) {
+  if (Math.round(ms) < 1_000) return [whole.format(Math.round(ms)), "ms"];
+  return [ms < 99_950 ? (ms / 1000).toFixed(1) : whole.format(Math.round(ms / 1000)), "s"];
+}
+
 export function bytes(n) {
   if (n < 1024) return `${n} B`;
   return n < 1 << 20 ? `${(n / 1024).toFixed(1)} KiB` : `${(n / (1 << 20)).toFixed(1)} MiB`;

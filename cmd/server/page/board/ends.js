@@ -6,9 +6,9 @@ const retry = new Set([1001, 1005, 1006, 1011, 1012]); // what may be better in 
 
 /**
  * Gives { title, text, offers, comesBack } for a close that the page did not ask for. `offers` are names of what the user may do:
- * "reconnect", "latest".
+ * "reconnect", "latest". `slow` says whether the page is slow on purpose.
  */
-export function explain({ code, reason, opened, mode }) {
+export function explain({ code, reason, opened, mode, slow }) {
   const title = `${code} ${codeNames[code] ?? ""}${reason ? `: ${reason}` : ""}`;
   if (!opened) return { title: "No connection", text: "The server does not answer at /feed.", offers: ["reconnect"], comesBack: true };
   if (code === 1013 && mode === "queue") {
@@ -21,9 +21,19 @@ export function explain({ code, reason, opened, mode }) {
       comesBack: false,
     };
   }
+  if (code === 1006 && mode === "queue" && slow) {
+    return {
+      title,
+      text: "The connection broke without a Close frame. Most likely the ticks have piled up until the server's queue for this page was "
+        + "full. It says so with 1013, behind what it has sent before, and cuts a page that reads too slowly to come so far.",
+      offers: ["reconnect", "latest"],
+      comesBack: false,
+    };
+  }
   const texts = {
     1001: "The server is going down, or has let go of this connection.",
-    1006: "The connection broke without a Close frame: the network, or a server that vanished.",
+    1006: "The connection broke without a Close frame: the network, a server that vanished, or one that has cut a "
+      + "page that read too slowly to come to that frame.",
     1008: "The server found that this page broke one of its rules.",
     1012: "The server starts again.",
     1013: "The server has no room now.",

@@ -1,5 +1,6 @@
 // The tick board: what its controls do, and what it says. See feed.js for the protocol, and prices.js for the table.
 
+import { duration } from "../words.js";
 import { explain } from "./ends.js";
 import { Feed } from "./feed.js";
 import { put, showFigures } from "./figures.js";
@@ -15,6 +16,7 @@ const prefix = "ticks.";
 const cutMs = 300; // away after a cut, so that there is something to recover
 const sourceMs = 2_000; // live without a topic, and there is no source
 const behindMs = 1_000; // of lag, before the page speaks of it
+const recoveryMs = 8_000; // for which it says what came back
 const local = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(location.hostname);
 const whole = new Intl.NumberFormat("en");
 
@@ -24,6 +26,7 @@ const prices = new Prices($("scroll"), $("prices"), (rows) => meter.add("shown",
 const encoder = new TextEncoder();
 let noSource = 0;
 let cut = false; // and not yet back
+let recovery = 0;
 
 const feed = new Feed({
   url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/feed`,
@@ -58,8 +61,15 @@ function live(back) {
   const text = comeBack(back);
   const tone = back.missing || back.lost ? "bad" : "good";
   note(text, tone);
-  if (cut) Object.assign($("recovery"), { value: text, className: tone });
+  if (cut) sayRecovery(text, tone);
   cut = false;
+}
+
+/** Says what a cut has brought back: for a while, or until something else happens. */
+function sayRecovery(text, tone) {
+  clearTimeout(recovery);
+  Object.assign($("recovery"), { value: text, className: tone });
+  if (text) recovery = setTimeout(sayRecovery, recoveryMs, "", "");
 }
 
 /** What a subscription has brought before it was live. */
@@ -78,7 +88,7 @@ function comeBack({ asked, again, messages, topics, missing, snapshots, lost }) 
 const plural = (n, what) => `${whole.format(n)} ${what}${n === 1 ? "" : "s"}`;
 
 function closed(info) {
-  const { title, text, offers, comesBack } = explain({ ...info, mode: chosen().mode });
+  const { title, text, offers, comesBack } = explain({ ...info, mode: chosen().mode, slow: slow.level > 0 });
   note(info.opened ? `Closed by the server: ${title}` : title, "bad");
   say({ title: info.opened ? `Closed: ${title}` : title, text, offers: offers.map((name) => offered[name]), code: info.code });
   return comesBack;
@@ -106,7 +116,7 @@ function choose() {
 function setLevel() {
   slow.set(Number($("level").value));
   $("level").setAttribute("aria-valuetext", slow.words);
-  $("pace").value = `The page ${slow.words}.`;
+  $("pace").value = slow.words[0].toUpperCase() + slow.words.slice(1);
 }
 
 $("delivery").addEventListener("change", choose);
@@ -121,7 +131,6 @@ $("delivery").addEventListener("submit", (e) => {
 });
 $("cut").addEventListener("click", () => {
   cut = true;
-  $("recovery").value = "";
   note("Cut");
   feed.cut(cutMs);
 });
@@ -159,6 +168,7 @@ function stateChanged(state, waitMs) {
   $("toggle").textContent = state === "closed" ? "Connect" : "Disconnect";
   $("cut").disabled = state !== "live";
   if (state !== "live") clearTimeout(noSource);
+  sayRecovery("", "");
 }
 
 function sayNoSource() {
@@ -172,10 +182,10 @@ function sayNoSource() {
 /** What a slow page should know. */
 function hint(lag = 0) {
   if (slow.level === 0 || feed.state !== "live" || lag < behindMs) return "";
-  const behind = `It is ${whole.format(Math.round(lag / 1000))} s behind`;
+  const behind = `${duration(lag).join(" ")} behind`;
   return chosen().mode === "queue"
-    ? `${behind}. In Queue nothing is left out, so more and more waits. When the server's queue is full, it closes with 1013.`
-    : `${behind}: that much is in buffers on the way. What does not fit in them is skipped by the server. At 10/s or 2/s less is on the way.`;
+    ? `${behind}, and more waits. When the server's queue is full it closes with 1013, or cuts a page too slow to see that.`
+    : `${behind}: that is in buffers on the way, the rest the server skips. At 10/s or 2/s less is on the way.`;
 }
 
 $("how").textContent = hasStream

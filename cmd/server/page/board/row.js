@@ -1,5 +1,7 @@
 // A row of the table. There are only as many as are in view; each shows whichever symbol has its place.
 
+import { count } from "../words.js";
+
 // A flash fades in steps. A transition would be smoother, and paint the page anew 60 times a second for it.
 const stages = [[250, "flash"], [500, "flash fading"]]; // up to how many ms, with which classes
 const restMs = () => 800 + 1_200 * Math.random(); // no cell flashes more often; at random, or all would blink as one
@@ -7,7 +9,6 @@ const restMs = () => 800 + 1_200 * Math.random(); // no cell flashes more often;
 const price = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const percent = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2, signDisplay: "exceptZero" });
 const whole = new Intl.NumberFormat("en");
-const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
 const moving = ["last", "bid", "ask"];
 const columns = ["symbol", "last", "change", "bid", "ask", "vol", "trend", "lost", "age"];
@@ -53,7 +54,7 @@ export class Row {
     this.#set("change", `${percent.format(change)} %`.replace("-", "−"));
     this.#mark("change", Math.sign(Number(change.toFixed(2))));
     this.#set("vol", Number.isFinite(data.vol) ? whole.format(data.vol) : "–");
-    this.#set("lost", skipped ? short.format(skipped) : "–");
+    this.#set("lost", skipped ? count(skipped) : "–");
     this.symbol.before = data;
   }
 
