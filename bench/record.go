@@ -10,10 +10,11 @@ import (
 	"github.com/headrace/headrace/engine"
 )
 
-// Range and precision of all histograms: a microsecond to a minute, three digits.
+// Range and precision of all histograms: a microsecond to an hour, three digits. Each takes
+// 192 KiB.
 const (
 	leastLatency = int64(time.Microsecond)
-	mostLatency  = int64(time.Minute)
+	mostLatency  = int64(time.Hour)
 	digits       = 3
 )
 
