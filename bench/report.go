@@ -65,11 +65,14 @@ func (t *textReport) measured(r *Result) {
 			u.Cores, u.MicrosPerMessage, float64(u.Memory)/1e6, u.MemoryPerConn, u.PID)
 	}
 	t.line("")
-	if c.Errors() == 0 && len(r.Refused) == 0 {
-		t.line("errors      none: %s", r.flawless())
-	} else {
+	switch {
+	case c.Errors() > 0 || len(r.Refused) > 0:
 		t.line("errors      %d lost, %d corrupt, %d duplicated, %d reordered, %d not sent, %d connections dropped",
 			c.Lost, c.Corrupt, c.Duplicated, c.Reordered, c.NotSent, c.Dropped)
+	case c.Sent == 0:
+		t.line("errors      nothing was measured: no message was sent")
+	default:
+		t.line("errors      none: %s", r.flawless())
 	}
 	t.reasons("refused", r.Refused)
 	t.reasons("ended", r.Ended)
