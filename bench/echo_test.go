@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -298,4 +299,45 @@ func canceled() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
+}
+
+// A rate is a number: NaN compares with nothing.
+func TestRatesAreNumbers(t *testing.T) {
+	at := Target{URL: "ws://h/"}
+	for _, rate := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, 2 * maxRate} {
+		for name, p := range map[string]Job{
+			"echo":    Echo{Target: at, Sizes: Sizes{Min: 20, Max: 20}, Conns: 1, Duration: time.Second, Rate: rate},
+			"opening": Echo{Target: at, Sizes: Sizes{Min: 20, Max: 20}, Conns: 1, Duration: time.Second, Opening: Opening{Rate: rate}},
+			"storm":   Storm{Target: at, Duration: time.Second, Rate: rate},
+			"fanout": Fanout{
+				Target: at, Publish: "{stamp}", Subscribers: 1, Rooms: 1, Duration: time.Second, Sizes: Sizes{Min: 40, Max: 40}, Rate: rate,
+			},
+		} {
+			if err := p.Check(); err == nil || !strings.Contains(err.Error(), " 0 to 100000000 ") {
+				t.Errorf("%s at %v: %v", name, rate, err)
+			}
+		}
+	}
+}
+
+// Nothing that was measured is not without errors.
+func TestNothingIsNotFlawless(t *testing.T) {
+	r := resultOf(0, 0)
+	r.Handshake = Histogram{newHistogram()}
+	var b strings.Builder
+	if err := r.WriteText(&b); err != nil || strings.Contains(b.String(), "errors      none") || !strings.Contains(b.String(), "nothing was measured") {
+		t.Errorf("%v: %s", err, b.String())
+	}
+}
+
+// A latency of minutes is what it is.
+func TestLongLatencies(t *testing.T) {
+	h := Histogram{newHistogram()}
+	record(h.Histogram, 5*time.Minute)
+	if d := h.At(100); d < 299*time.Second || d > 301*time.Second {
+		t.Errorf("5 min are %v", d)
+	}
+	if n := h.ByteSize(); n > 200_000 {
+		t.Errorf("a histogram takes %d bytes", n)
+	}
 }

@@ -61,7 +61,7 @@ func (p *Echo) withDefaults() (Echo, error) {
 		return e, fmt.Errorf("size %v: at most %d bytes", e.Sizes, maxMessage)
 	case e.Conns < 1:
 		return e, errors.New("there must be a connection at least")
-	case e.Rate < 0 || e.Rate > maxRate:
+	case !isRate(e.Rate):
 		return e, fmt.Errorf("a rate is 0 to %d messages a second", int(maxRate))
 	case e.Rate > 0 && e.InFlight > 0:
 		return e, errors.New("either a rate (open loop) or a number in flight (closed loop)")
@@ -74,6 +74,9 @@ func (p *Echo) withDefaults() (Echo, error) {
 }
 
 const maxRate = 1e8
+
+// isRate says whether so many may be asked for in a second: 0 to maxRate, and a number.
+func isRate(r float64) bool { return r >= 0 && r <= maxRate }
 
 func (p *Echo) op() engine.Op {
 	if p.Text {
