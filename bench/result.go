@@ -80,7 +80,9 @@ type Line struct {
 	Y    []float64 `json:"y"`
 }
 
-// Point is one second of a run, or what is left of one.
+// Point is one second of a run, or what is left of one. The last may be the time behind
+// Result.Seconds, in which nothing was sent that counts: what came back late, and what was
+// given up as lost.
 type Point struct {
 	At       float64 `json:"at"`      // its end, in seconds since the first that counts
 	Seconds  float64 `json:"seconds"` // how long it was

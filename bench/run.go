@@ -20,7 +20,7 @@ func (p Echo) Run(ctx context.Context, tell func(Progress)) (*Result, error) {
 	defer r.close()
 	counted := r.measure(ctx, stretch{rate: plan.Rate, warmup: plan.Warmup, duration: plan.Duration, grace: plan.Grace}).counted
 	r.close() // what has not come back by now is lost
-	r.total.add(r.job.lanes.rest())
+	r.late(r.job.lanes.rest())
 	return r.finish(counted), nil
 }
 

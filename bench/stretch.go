@@ -53,6 +53,7 @@ func (r *echoRun) measure(ctx context.Context, s stretch) stretched {
 	j.from.Store(int64(from))
 	j.until.Store(int64(until))
 	r.asked = s.rate
+	r.before = nil
 	pulses := r.pace(s.rate, start)
 	r.flow.at = r.now()
 	how, begun := stretched{first: r.flow}, false
@@ -101,7 +102,7 @@ func (r *echoRun) isThrough(s stretch) bool {
 func (r *echoRun) await(s stretch) {
 	for end := time.Now().Add(s.grace); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		through := r.isThrough(s)
-		r.total.add(r.take())
+		r.late(r.take())
 		if through && r.flow.waiting() <= 0 {
 			return
 		}
