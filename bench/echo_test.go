@@ -391,3 +391,79 @@ func TestSeriesHasWhatComesLate(t *testing.T) {
 		}
 	}
 }
+
+// What is due when no connection is left is not sent, and that is an error.
+func TestNobodyLeftIsNotSent(t *testing.T) {
+	n := 0
+	url := serve(t, onMessage(func(c *engine.Conn, op engine.Op, p []byte) {
+		if n++; n > 100 {
+			_ = c.Close(4001, "enough")
+			return
+		}
+		echoes(c, op, p)
+	}))
+	r := run(t, Echo{Target: Target{URL: url}, Rate: 1000, Conns: 3, Duration: 500 * time.Millisecond, Grace: 100 * time.Millisecond})
+	if c := r.Counts; c.Dropped != 3 || c.NotSent < 300 || !near(c.Sent+c.NotSent, 500, 0.05) {
+		t.Errorf("%+v of 500 messages that were due, and 3 connections that ended", c)
+	}
+}
+
+// What goes wrong with messages of the warm-up does not count.
+func TestErrorsOfTheWarmUpDoNotCount(t *testing.T) {
+	for name, p := range map[string]Echo{
+		"open loop":   {Rate: 400},
+		"closed loop": {InFlight: 2, Patience: 100 * time.Millisecond},
+	} {
+		p.URL = serve(t, onMessage(loses(10)))
+		p.Warmup, p.Duration, p.Grace = 300*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond
+		r := run(t, p)
+		if c := r.Counts; c.Received+c.Lost != c.Sent || c.Lost == 0 || c.Errors() != c.Lost {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+	// Twice as much comes back, and half of it is spoilt.
+	stopped := time.Now().Add(250 * time.Millisecond)
+	url := serve(t, onMessage(func(c *engine.Conn, op engine.Op, p []byte) {
+		echoes(c, op, p)
+		if time.Now().Before(stopped) {
+			echoes(c, op, p)
+			echoes(c, op, p[1:])
+		}
+	}))
+	r := run(t, Echo{Target: Target{URL: url}, Rate: 400, Warmup: 400 * time.Millisecond, Duration: 200 * time.Millisecond})
+	if r.Counts.Errors() != 0 || r.Counts.Sent == 0 {
+		t.Errorf("only the warm-up was spoilt: %+v", r.Counts)
+	}
+}
+
+// A closed loop goes on when a message is lost, and says that it has waited.
+func TestClosedLoopGoesOn(t *testing.T) {
+	p := Echo{Target: Target{URL: serve(t, onMessage(loses(10)))}, InFlight: 1, Conns: 5, Duration: 400 * time.Millisecond, Patience: 50 * time.Millisecond, Grace: 100 * time.Millisecond}
+	r := run(t, p)
+	c := r.Counts
+	if c.Sent < 60 || c.Lost < 6 || c.Received+c.Lost != c.Sent || c.Errors() != c.Lost {
+		t.Errorf("%+v", c)
+	}
+	if !strings.Contains(strings.Join(r.Doubts, "\n"), "waited 50ms in vain for ") {
+		t.Errorf("doubts: %q", r.Doubts)
+	}
+	// What comes too late was given up, and is nothing else.
+	n := 0
+	p.URL = serve(t, onMessage(func(c *engine.Conn, op engine.Op, p []byte) {
+		if n++; n%20 == 0 {
+			q := slices.Clone(p)
+			time.AfterFunc(150*time.Millisecond, func() { _ = c.Send(op, q) })
+			return
+		}
+		echoes(c, op, p)
+	}))
+	r = run(t, p)
+	if c := r.Counts; c.Lost == 0 || c.Errors() != c.Lost || c.Received+c.Lost != c.Sent {
+		t.Errorf("what came late: %+v", c)
+	}
+	p.URL = serve(t, onMessage(func(c *engine.Conn, _ engine.Op, _ []byte) { _ = c.Close(4001, "") }))
+	r = run(t, p)
+	if !strings.Contains(strings.Join(r.Doubts, "\n"), "no connection was open at the end of ") {
+		t.Errorf("nobody left: %q, %+v", r.Doubts, r.Series)
+	}
+}

@@ -26,6 +26,10 @@ type Echo struct {
 	Poisson  bool
 	InFlight int
 
+	// Patience is how long a closed loop waits for a message. One that is not back by
+	// then counts as lost, and the next goes. Zero means 2 s.
+	Patience time.Duration
+
 	Warmup   time.Duration // sent, but not counted
 	Duration time.Duration
 	Grace    time.Duration // how long after that messages may still come back; zero means 2 s
@@ -43,6 +47,9 @@ func (p *Echo) withDefaults() (Echo, error) {
 	e := *p
 	if e.Grace == 0 {
 		e.Grace = 2 * time.Second
+	}
+	if e.Patience == 0 {
+		e.Patience = 2 * time.Second
 	}
 	if e.Rate == 0 && e.InFlight == 0 {
 		e.InFlight = 1
@@ -67,7 +74,7 @@ func (p *Echo) withDefaults() (Echo, error) {
 		return e, errors.New("either a rate (open loop) or a number in flight (closed loop)")
 	case e.InFlight < 0 || e.InFlight > maxOutstanding:
 		return e, fmt.Errorf("at most %d messages in flight on a connection", maxOutstanding)
-	case e.Duration <= 0 || e.Warmup < 0 || e.Grace < 0:
+	case e.Duration <= 0 || e.Warmup < 0 || e.Grace < 0 || e.Patience < 0:
 		return e, errors.New("a duration must be more than 0, and a warm-up not less")
 	}
 	return e, nil
