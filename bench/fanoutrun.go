@@ -21,7 +21,7 @@ func (p Fanout) Run(ctx context.Context, tell func(Progress)) (*Result, error) {
 	if plan.PublishHTTP == "" {
 		conns += plan.Publishers
 	}
-	result := &Result{Job: "fanout", Conns: conns, Sizes: plan.Sizes.String(), Rate: plan.Rate, InFlight: plan.InFlight}
+	result := &Result{Job: "fanout", Conns: conns, Sizes: plan.Sizes.String(), Rate: plan.Rate, InFlight: plan.InFlight, byChance: plan.Poisson}
 	subscribers, publishers := plan.targets()
 	s, err := newSession(&subscribers, plan.Loops, conns, result, tell)
 	if err != nil {

@@ -34,6 +34,7 @@ func (p *Echo) begin(ctx context.Context, result *Result, tell func(Progress)) (
 	if err != nil {
 		return nil, err
 	}
+	result.byChance = p.Poisson
 	r := &echoRun{session: s, plan: p, job: newEchoJob(newContent(p.op(), p.Sizes.Max), p.Sizes, p.InFlight, p.Patience)}
 	r.job.began = s.began
 	if err := s.connect(ctx, p.Conns, p.Opening, r.handler); err != nil {

@@ -3,6 +3,7 @@ package bench
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"runtime"
 	"time"
@@ -209,11 +210,16 @@ func (s *session) noteUsage(loops int) {
 		return
 	}
 	p := s.server.process
-	u := &Usage{PID: p.pid, MemoryBefore: s.empty}
+	_, err := p.CPU()
+	resident, _ := p.Resident() // none of one that is dead and not waited for
+	if err != nil || resident == 0 {
+		s.result.Doubts = append(s.result.Doubts, fmt.Sprintf("process %d, the server, was gone at the end: what it used is not known", p.pid))
+		return
+	}
+	u := &Usage{PID: p.pid, MemoryBefore: s.empty, Memory: resident}
 	used, cores := s.server.since()
 	u.Cores = cores
 	u.cpu = used
-	u.Memory, _ = p.Resident()
 	if conns := s.fleet.client.Connections(); conns > 0 && u.Memory > u.MemoryBefore {
 		u.MemoryPerConn = float64(u.Memory-u.MemoryBefore) / float64(conns)
 	}
