@@ -98,6 +98,15 @@ func (c *condition) value(r *Result) (v float64, is string) {
 	return share, strconv.FormatFloat(share, 'g', 3, 64) + "%"
 }
 
+// missing is how many messages have not come back that its latency is about. Only of an
+// Echo each message sent is one to come back.
+func (c *condition) missing(r *Result) uint64 {
+	if c.quant == 0 || c.of != "" || r.Job != "echo" {
+		return 0
+	}
+	return r.Counts.Sent - min(r.Counts.Received, r.Counts.Sent)
+}
+
 // latency gives the histogram that it is about.
 func (c *condition) latency(r *Result) Histogram {
 	f := r.Fanout
@@ -169,7 +178,7 @@ func (r *Result) ofConnections(what string) (v float64, ok bool) {
 	switch {
 	case what == "memory" && r.Idle != nil && r.Idle.Memory != nil:
 		return r.Idle.Memory.PerConn, true
-	case what == "memory" && r.Server != nil:
+	case what == "memory" && r.Server != nil && r.Server.MemoryPerConn > 0:
 		return r.Server.MemoryPerConn, true
 	case what == "handshakes" && r.Storm != nil:
 		return r.Storm.PerSecond, true

@@ -30,6 +30,7 @@ type echoLane struct {
 
 	open    atomic.Int32 // len(conns)
 	through atomic.Bool  // open loop: everything that was due before the end is sent
+	tidy    atomic.Bool  // closed loop: look for what was waited for too long
 	order   atomic.Pointer[order]
 }
 
@@ -64,7 +65,8 @@ type echoConn struct {
 	conn   *engine.Conn
 	number uint32
 	out    outstanding
-	ours   bool // its end is our own will
+	ours   bool                // its end is our own will
+	late   map[uint32]struct{} // closed loop: what was given up, and may still come; maxOutstanding at most
 }
 
 // echoJob sends messages over connections and expects them back.
@@ -72,9 +74,10 @@ type echoJob struct {
 	content *content
 	sizes   Sizes
 	began   time.Time
-	from    atomic.Int64 // what is due from here on counts; before it is warm-up
-	until   atomic.Int64 // nothing more is sent from here on
-	depth   int          // closed loop: messages on their way on each connection
+	from    atomic.Int64  // what is due from here on counts; before it is warm-up
+	until   atomic.Int64  // nothing more is sent from here on
+	depth   int           // closed loop: messages on their way on each connection
+	most    time.Duration // closed loop: how long one is waited for
 
 	lanes *lanes[*echoLane]
 
@@ -82,8 +85,8 @@ type echoJob struct {
 	lost []uint32 // connections that have ended, by number
 }
 
-func newEchoJob(content *content, sizes Sizes, depth int) *echoJob {
-	j := &echoJob{content: content, sizes: sizes, began: time.Now(), depth: depth}
+func newEchoJob(content *content, sizes Sizes, depth int, patience time.Duration) *echoJob {
+	j := &echoJob{content: content, sizes: sizes, began: time.Now(), depth: depth, most: patience}
 	j.lanes = newLanes(func(l *engine.Loop, number int) *echoLane {
 		d := &echoLane{job: j, rng: rand.New(rand.NewPCG(uint64(number), 1))}
 		d.settle = d.endTurn
@@ -122,11 +125,10 @@ func (h connHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
 		return
 	}
 	d := e.lane
-	missing := uint64(e.out.missing())
-	d.rec.gone += missing
+	d.rec.gone += uint64(e.out.missing())
 	if !e.ours {
 		d.rec.end(info)
-		d.rec.Lost += missing
+		d.rec.Lost += uint64(e.out.missingSince(time.Duration(d.job.from.Load())))
 	}
 	e.out = outstanding{}
 	d.job.mu.Lock()
@@ -145,21 +147,30 @@ func (h connHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
 func (d *echoLane) run() (more bool) {
 	d.obey()
 	if d.pulse == nil {
+		if d.tidy.Swap(false) {
+			d.giveUp()
+		}
 		return d.fill()
 	}
 	d.sendDue(sendsPerTurn)
 	return false // the metronome comes again for what is left
 }
 
-// sendDue sends what is due, so many messages at most.
+// sendDue sends what is due, so many messages at most. What is due while there is no
+// connection is not sent, and counts as that.
 func (d *echoLane) sendDue(most int) {
 	p, now, until := d.pulse, d.now(), time.Duration(d.job.until.Load())
-	for n := 0; n < most && p.next <= now && p.next < until && len(d.conns) > 0; n++ {
-		d.turn++
-		d.conns[d.turn%len(d.conns)].send(p.next)
+	for n := 0; n < most && p.next <= now && p.next < until; n++ {
+		switch {
+		case len(d.conns) > 0:
+			d.turn++
+			d.conns[d.turn%len(d.conns)].send(p.next)
+		case d.counts(p.next):
+			d.rec.NotSent++
+		}
 		p.step()
 	}
-	if p.next >= until || len(d.conns) == 0 {
+	if p.next >= until {
 		d.through.Store(true)
 		p.rest()
 		return
@@ -214,13 +225,49 @@ func (d *echoLane) fill() (more bool) {
 	return false
 }
 
+// giveUp counts as lost what was waited for too long, and has the loop fill up again. A
+// connection whose message is lost would say nothing more.
+func (d *echoLane) giveUp() {
+	if !d.sends() {
+		return // there is the grace
+	}
+	since := d.now() - d.job.most
+	for _, e := range d.conns {
+		for seq, at, ok := e.out.oldest(); ok && at < since; seq, at, ok = e.out.oldest() {
+			_, _ = e.out.take(seq)
+			if e.late == nil || len(e.late) >= maxOutstanding {
+				e.late = make(map[uint32]struct{})
+			}
+			e.late[seq] = struct{}{}
+			d.rec.gone++
+			if d.counts(at) {
+				d.rec.Lost++
+				d.rec.gaveUp++
+			}
+		}
+	}
+	d.filled = 0
+}
+
+// isGivenUp says whether what has come was given up before. It stays lost.
+func (e *echoConn) isGivenUp(seq uint32) bool {
+	_, is := e.late[seq]
+	delete(e.late, seq)
+	return is
+}
+
 // sends says whether messages are still sent.
 func (d *echoLane) sends() bool { return d.now() < time.Duration(d.job.until.Load()) }
+
+// counts says whether what was due at a time does, or else is of the warm-up.
+func (d *echoLane) counts(due time.Duration) bool {
+	return due >= time.Duration(d.job.from.Load())
+}
 
 // send sends one message that was due at a time.
 func (e *echoConn) send(due time.Duration) bool {
 	d := e.lane
-	counts := due >= time.Duration(d.job.from.Load())
+	counts := d.counts(due)
 	seq, ok := e.out.add(due)
 	if ok {
 		n := d.job.sizes.of(d.rng)
@@ -248,25 +295,24 @@ func (e *echoConn) send(due time.Duration) bool {
 // receive measures a message that has come back.
 func (e *echoConn) receive(op engine.Op, p []byte) {
 	d, now := e.lane, e.lane.now()
-	seq, err := d.job.content.know(op, e.number, p)
-	if err != nil {
-		d.rec.Corrupt++
-		return
+	at, how := now, unknown // of what is not known the time of receipt counts
+	if seq, err := d.job.content.know(op, e.number, p); err == nil {
+		if e.isGivenUp(seq) {
+			return
+		}
+		if at, how = e.out.take(seq); how == duplicate || how == unknown {
+			at = now
+		}
 	}
-	at, how := e.out.take(seq)
-	switch how {
-	case unknown:
-		d.rec.Corrupt++
+	counts := d.counts(at)
+	if counts {
+		d.rec.arrived(how)
+	}
+	if how == unknown || how == duplicate {
 		return
-	case duplicate:
-		d.rec.Duplicated++
-		return
-	case late:
-		d.rec.Reordered++
-	case inOrder:
 	}
 	d.rec.back++
-	if at >= time.Duration(d.job.from.Load()) {
+	if counts {
 		d.rec.Received++
 		d.rec.Bytes += uint64(len(p))
 		record(d.rec.latency, now-at)
@@ -282,7 +328,31 @@ func (e *echoConn) receive(op engine.Op, p []byte) {
 // start has the loops begin to send. stop ends what wakes them.
 func (j *echoJob) start(pulses []*pulse) (stop func()) {
 	j.wake()
+	if len(pulses) == 0 {
+		return j.tidy()
+	}
 	return beat(j.began, pulses)
+}
+
+// tidy has closed loops give up what they have waited for too long, until stop.
+func (j *echoJob) tidy() (stop func()) {
+	d := &driving{end: make(chan struct{})}
+	d.run.Go(func() {
+		t := time.NewTicker(max(j.most/10, time.Millisecond))
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+			case <-d.end:
+				return
+			}
+			for _, l := range j.lanes.all() {
+				l.tidy.Store(true)
+				l.work.Ask()
+			}
+		}
+	})
+	return d.stop
 }
 
 // wake has every loop look at what there is to do.

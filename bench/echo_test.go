@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -298,4 +299,171 @@ func canceled() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
+}
+
+// A rate is a number: NaN compares with nothing.
+func TestRatesAreNumbers(t *testing.T) {
+	at := Target{URL: "ws://h/"}
+	for _, rate := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, 2 * maxRate} {
+		for name, p := range map[string]Job{
+			"echo":    Echo{Target: at, Sizes: Sizes{Min: 20, Max: 20}, Conns: 1, Duration: time.Second, Rate: rate},
+			"opening": Echo{Target: at, Sizes: Sizes{Min: 20, Max: 20}, Conns: 1, Duration: time.Second, Opening: Opening{Rate: rate}},
+			"storm":   Storm{Target: at, Duration: time.Second, Rate: rate},
+			"fanout": Fanout{
+				Target: at, Publish: "{stamp}", Subscribers: 1, Rooms: 1, Duration: time.Second, Sizes: Sizes{Min: 40, Max: 40}, Rate: rate,
+			},
+		} {
+			if err := p.Check(); err == nil || !strings.Contains(err.Error(), " 0 to 100000000 ") {
+				t.Errorf("%s at %v: %v", name, rate, err)
+			}
+		}
+	}
+}
+
+// Nothing that was measured is not without errors.
+func TestNothingIsNotFlawless(t *testing.T) {
+	r := resultOf(0, 0)
+	r.Handshake = Histogram{newHistogram()}
+	var b strings.Builder
+	if err := r.WriteText(&b); err != nil || strings.Contains(b.String(), "errors      none") || !strings.Contains(b.String(), "nothing was measured") {
+		t.Errorf("%v: %s", err, b.String())
+	}
+}
+
+// A latency of minutes is what it is.
+func TestLongLatencies(t *testing.T) {
+	h := Histogram{newHistogram()}
+	record(h.Histogram, 5*time.Minute)
+	if d := h.At(100); d < 299*time.Second || d > 301*time.Second {
+		t.Errorf("5 min are %v", d)
+	}
+	if n := h.ByteSize(); n > 200_000 {
+		t.Errorf("a histogram takes %d bytes", n)
+	}
+}
+
+// summed is what a series says in all.
+func summed(series []Point) (c Counts) {
+	for i := range series {
+		c.Sent += series[i].Sent
+		c.Received += series[i].Received
+		c.Lost += series[i].Errors
+	}
+	return c
+}
+
+// loses is a handler that does not answer 1 in n messages.
+func loses(n int) func(c *engine.Conn, op engine.Op, p []byte) {
+	i := 0 // there is one loop
+	return func(c *engine.Conn, op engine.Op, p []byte) {
+		if i++; i%n != 0 {
+			echoes(c, op, p)
+		}
+	}
+}
+
+// What comes back after the end, and what never does, is in the series as well.
+func TestSeriesHasWhatComesLate(t *testing.T) {
+	var stalled time.Time
+	for name, do := range map[string]func(c *engine.Conn, op engine.Op, p []byte){
+		"lost": loses(10),
+		"stalled": func(c *engine.Conn, op engine.Op, p []byte) {
+			if stalled.IsZero() {
+				stalled = time.Now()
+			}
+			if since := time.Since(stalled); since > 200*time.Millisecond && since < 900*time.Millisecond {
+				time.Sleep(900*time.Millisecond - since)
+			}
+			echoes(c, op, p)
+		},
+	} {
+		r := run(t, Echo{Target: Target{URL: serve(t, onMessage(do))}, Rate: 500, Duration: 500 * time.Millisecond, Warmup: 50 * time.Millisecond})
+		sum := summed(r.Series)
+		if sum.Sent != r.Counts.Sent || sum.Received != r.Counts.Received || sum.Errors() != r.Counts.Errors() || r.Counts.Sent == 0 {
+			t.Errorf("%s: the series has %+v, the result %+v", name, sum, r.Counts)
+		}
+		last := r.Series[len(r.Series)-1]
+		if last.At <= r.Seconds || len(r.Series) != 2 {
+			t.Errorf("%s: %+v, of %v s", name, r.Series, r.Seconds)
+		}
+		if name == "stalled" && (last.Received == 0 || last.Max < inMS(r.Latency.At(90))) {
+			t.Errorf("stalled: %+v, and p90 is %v", last, r.Latency.At(90))
+		}
+	}
+}
+
+// What is due when no connection is left is not sent, and that is an error.
+func TestNobodyLeftIsNotSent(t *testing.T) {
+	n := 0
+	url := serve(t, onMessage(func(c *engine.Conn, op engine.Op, p []byte) {
+		if n++; n > 100 {
+			_ = c.Close(4001, "enough")
+			return
+		}
+		echoes(c, op, p)
+	}))
+	r := run(t, Echo{Target: Target{URL: url}, Rate: 1000, Conns: 3, Duration: 500 * time.Millisecond, Grace: 100 * time.Millisecond})
+	if c := r.Counts; c.Dropped != 3 || c.NotSent < 300 || !near(c.Sent+c.NotSent, 500, 0.05) {
+		t.Errorf("%+v of 500 messages that were due, and 3 connections that ended", c)
+	}
+}
+
+// What goes wrong with messages of the warm-up does not count.
+func TestErrorsOfTheWarmUpDoNotCount(t *testing.T) {
+	for name, p := range map[string]Echo{
+		"open loop":   {Rate: 400},
+		"closed loop": {InFlight: 2, Patience: 100 * time.Millisecond},
+	} {
+		p.URL = serve(t, onMessage(loses(10)))
+		p.Warmup, p.Duration, p.Grace = 300*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond
+		r := run(t, p)
+		if c := r.Counts; c.Received+c.Lost != c.Sent || c.Lost == 0 || c.Errors() != c.Lost {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+	// Twice as much comes back, and half of it is spoilt.
+	stopped := time.Now().Add(250 * time.Millisecond)
+	url := serve(t, onMessage(func(c *engine.Conn, op engine.Op, p []byte) {
+		echoes(c, op, p)
+		if time.Now().Before(stopped) {
+			echoes(c, op, p)
+			echoes(c, op, p[1:])
+		}
+	}))
+	r := run(t, Echo{Target: Target{URL: url}, Rate: 400, Warmup: 400 * time.Millisecond, Duration: 200 * time.Millisecond})
+	if r.Counts.Errors() != 0 || r.Counts.Sent == 0 {
+		t.Errorf("only the warm-up was spoilt: %+v", r.Counts)
+	}
+}
+
+// A closed loop goes on when a message is lost, and says that it has waited.
+func TestClosedLoopGoesOn(t *testing.T) {
+	p := Echo{Target: Target{URL: serve(t, onMessage(loses(10)))}, InFlight: 1, Conns: 5, Duration: 400 * time.Millisecond, Patience: 50 * time.Millisecond, Grace: 100 * time.Millisecond}
+	r := run(t, p)
+	c := r.Counts
+	if c.Sent < 60 || c.Lost < 6 || c.Received+c.Lost != c.Sent || c.Errors() != c.Lost {
+		t.Errorf("%+v", c)
+	}
+	if !strings.Contains(strings.Join(r.Doubts, "\n"), "waited 50ms in vain for ") {
+		t.Errorf("doubts: %q", r.Doubts)
+	}
+	// What comes too late was given up, and is nothing else.
+	n := 0
+	p.URL = serve(t, onMessage(func(c *engine.Conn, op engine.Op, p []byte) {
+		if n++; n%20 == 0 {
+			q := slices.Clone(p)
+			time.AfterFunc(150*time.Millisecond, func() { _ = c.Send(op, q) })
+			return
+		}
+		echoes(c, op, p)
+	}))
+	r = run(t, p)
+	if c := r.Counts; c.Lost == 0 || c.Errors() != c.Lost || c.Received+c.Lost != c.Sent {
+		t.Errorf("what came late: %+v", c)
+	}
+	p.URL = serve(t, onMessage(func(c *engine.Conn, _ engine.Op, _ []byte) { _ = c.Close(4001, "") }))
+	r = run(t, p)
+	if !strings.Contains(strings.Join(r.Doubts, "\n"), "no connection was open at the end of ") {
+		t.Errorf("nobody left: %q, %+v", r.Doubts, r.Series)
+	}
 }

@@ -163,7 +163,7 @@ func (p *Fanout) checkNumbers() error {
 		return fmt.Errorf("size %v: a publish needs %d bytes to be known again", p.Sizes, fanStamp)
 	case p.Sizes.Max > maxMessage/2:
 		return fmt.Errorf("size %v: at most %d bytes", p.Sizes, maxMessage/2)
-	case p.Rate < 0 || p.Rate > maxRate:
+	case !isRate(p.Rate):
 		return fmt.Errorf("a rate is 0 to %d publishes a second", int(maxRate))
 	case p.Rate > 0 && p.InFlight > 0:
 		return errors.New("either a rate (open loop) or a number in flight (closed loop)")

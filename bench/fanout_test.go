@@ -416,3 +416,15 @@ func TestFanoutRefusesBadPlans(t *testing.T) {
 		}
 	}
 }
+
+// The series of a fan-out has the deliveries that were lost.
+func TestFanoutSeriesHasWhatIsLost(t *testing.T) {
+	r := fanout(t, &relay{to: func(m *attendee, n int, p []byte) {
+		if n%10 != 9 {
+			m.say(p)
+		}
+	}}, Fanout{Rate: 200, Duration: 300 * time.Millisecond, Grace: 200 * time.Millisecond})
+	if sum := summed(r.Series); sum.Sent != r.Counts.Sent || sum.Received != r.Counts.Received || sum.Errors() != r.Counts.Errors() || r.Counts.Lost == 0 {
+		t.Errorf("the series has %+v, the result %+v", sum, r.Counts)
+	}
+}

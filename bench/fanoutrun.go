@@ -21,7 +21,7 @@ func (p Fanout) Run(ctx context.Context, tell func(Progress)) (*Result, error) {
 	if plan.PublishHTTP == "" {
 		conns += plan.Publishers
 	}
-	result := &Result{Job: "fanout", Conns: conns, Sizes: plan.Sizes.String(), Rate: plan.Rate, InFlight: plan.InFlight}
+	result := &Result{Job: "fanout", Conns: conns, Sizes: plan.Sizes.String(), Rate: plan.Rate, InFlight: plan.InFlight, byChance: plan.Poisson}
 	subscribers, publishers := plan.targets()
 	s, err := newSession(&subscribers, plan.Loops, conns, result, tell)
 	if err != nil {
@@ -145,9 +145,9 @@ func (r *fanRun) measure(ctx context.Context) (*Result, error) {
 		j.posts.end()
 	}
 	r.close()
-	r.total.add(j.lanes.rest())
+	r.late(j.lanes.rest())
 	if j.posts != nil {
-		r.total.add(j.posts.take())
+		r.late(j.posts.take())
 	}
 	if refusal := j.refusal.Load(); refusal != nil && r.total.Received == 0 {
 		return nil, fmt.Errorf("the server refused what was published, and nothing came to a subscriber: %s", *refusal)
@@ -266,7 +266,7 @@ func (r *fanRun) await() {
 		if r.job.posts != nil {
 			rec.add(r.job.posts.take())
 		}
-		r.total.add(rec)
+		r.late(rec)
 		f := r.total.fanned()
 		if through && r.total.Received+r.total.Lost+f.conflated >= f.owed {
 			return

@@ -37,7 +37,7 @@ func (o *Opening) withDefaults() Opening {
 }
 
 func (o *Opening) check() error {
-	if o.Rate < 0 || o.Rate > maxRate || o.AtOnce < 0 {
+	if !isRate(o.Rate) || o.AtOnce < 0 {
 		return fmt.Errorf("connections are opened at 0 to %d a second", int(maxRate))
 	}
 	return nil

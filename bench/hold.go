@@ -87,7 +87,7 @@ func (r *idleRun) hold(ctx context.Context) {
 func (r *idleRun) awaitPongs(ctx context.Context) {
 	for end := time.Now().Add(r.plan.Grace); time.Now().Before(end) && ctx.Err() == nil; {
 		through := r.isThrough()
-		r.total.add(r.job.lanes.take())
+		r.late(r.job.lanes.take())
 		if through && r.total.Received+r.total.Lost >= r.total.Sent {
 			return
 		}
@@ -104,7 +104,7 @@ func (r *idleRun) isThrough() bool {
 // end closes what is left, and makes the result.
 func (r *idleRun) end(ctx context.Context) *Result {
 	r.close()
-	r.total.add(r.job.lanes.rest())
+	r.late(r.job.lanes.rest())
 	idle := r.result.Idle
 	ends, gaps, left := make(endings), newGaps(), spreading{}
 	for _, d := range r.job.lanes.all() {

@@ -13,6 +13,14 @@ type outstanding struct {
 
 const returned = -1
 
+// oldest gives the one that waits longest.
+func (o *outstanding) oldest() (seq uint32, at time.Duration, ok bool) {
+	if o.first == o.next {
+		return 0, 0, false
+	}
+	return o.first, o.at[int(o.first)&(len(o.at)-1)], true
+}
+
 // maxOutstanding is how many may be on their way on one connection.
 const maxOutstanding = 1 << 16
 
@@ -77,9 +85,13 @@ func (o *outstanding) take(seq uint32) (at time.Duration, how arrival) {
 }
 
 // missing is how many have not come back.
-func (o *outstanding) missing() (n int) {
+func (o *outstanding) missing() int { return o.missingSince(0) }
+
+// missingSince is how many of those whose latency counts from a time on, or a later one,
+// have not come back.
+func (o *outstanding) missingSince(from time.Duration) (n int) {
 	for seq := o.first; seq != o.next; seq++ {
-		if o.at[int(seq)&(len(o.at)-1)] != returned {
+		if o.at[int(seq)&(len(o.at)-1)] >= max(from, 0) {
 			n++
 		}
 	}

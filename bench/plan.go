@@ -26,6 +26,10 @@ type Echo struct {
 	Poisson  bool
 	InFlight int
 
+	// Patience is how long a closed loop waits for a message. One that is not back by
+	// then counts as lost, and the next goes. Zero means 2 s.
+	Patience time.Duration
+
 	Warmup   time.Duration // sent, but not counted
 	Duration time.Duration
 	Grace    time.Duration // how long after that messages may still come back; zero means 2 s
@@ -44,6 +48,9 @@ func (p *Echo) withDefaults() (Echo, error) {
 	if e.Grace == 0 {
 		e.Grace = 2 * time.Second
 	}
+	if e.Patience == 0 {
+		e.Patience = 2 * time.Second
+	}
 	if e.Rate == 0 && e.InFlight == 0 {
 		e.InFlight = 1
 	}
@@ -61,19 +68,22 @@ func (p *Echo) withDefaults() (Echo, error) {
 		return e, fmt.Errorf("size %v: at most %d bytes", e.Sizes, maxMessage)
 	case e.Conns < 1:
 		return e, errors.New("there must be a connection at least")
-	case e.Rate < 0 || e.Rate > maxRate:
+	case !isRate(e.Rate):
 		return e, fmt.Errorf("a rate is 0 to %d messages a second", int(maxRate))
 	case e.Rate > 0 && e.InFlight > 0:
 		return e, errors.New("either a rate (open loop) or a number in flight (closed loop)")
 	case e.InFlight < 0 || e.InFlight > maxOutstanding:
 		return e, fmt.Errorf("at most %d messages in flight on a connection", maxOutstanding)
-	case e.Duration <= 0 || e.Warmup < 0 || e.Grace < 0:
+	case e.Duration <= 0 || e.Warmup < 0 || e.Grace < 0 || e.Patience < 0:
 		return e, errors.New("a duration must be more than 0, and a warm-up not less")
 	}
 	return e, nil
 }
 
 const maxRate = 1e8
+
+// isRate says whether so many may be asked for in a second: 0 to maxRate, and a number.
+func isRate(r float64) bool { return r >= 0 && r <= maxRate }
 
 func (p *Echo) op() engine.Op {
 	if p.Text {

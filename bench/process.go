@@ -17,7 +17,7 @@ type Usage struct {
 	MicrosPerMessage float64 `json:"microsPerMessage"` // CPU for each message that came back
 	Memory           uint64  `json:"memory"`           // resident bytes at the end
 	MemoryBefore     uint64  `json:"memoryBefore"`     // resident bytes before the first connection
-	MemoryPerConn    float64 `json:"memoryPerConn"`    // of what was added, for each connection
+	MemoryPerConn    float64 `json:"memoryPerConn"`    // of what was added, for each connection; 0: unknown, it has not grown
 
 	cpu time.Duration
 }

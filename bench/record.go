@@ -10,10 +10,11 @@ import (
 	"github.com/headrace/headrace/engine"
 )
 
-// Range and precision of all histograms: a microsecond to a minute, three digits.
+// Range and precision of all histograms: a microsecond to an hour, three digits. Each takes
+// 192 KiB.
 const (
 	leastLatency = int64(time.Microsecond)
-	mostLatency  = int64(time.Minute)
+	mostLatency  = int64(time.Hour)
 	digits       = 3
 )
 
@@ -69,6 +70,7 @@ type recorder struct {
 	// All messages, also those that do not count: what went, came back, and will not
 	// come back.
 	begun, back, gone uint64
+	gaveUp            uint64 // of those that count and are lost: a closed loop no longer waited for them
 }
 
 func newRecorder() *recorder {
@@ -80,6 +82,7 @@ func (r *recorder) add(more *recorder) {
 	r.begun += more.begun
 	r.back += more.back
 	r.gone += more.gone
+	r.gaveUp += more.gaveUp
 	r.latency.Merge(more.latency)
 	r.lag.Merge(more.lag)
 	for why, n := range more.reasons {
@@ -99,6 +102,19 @@ func (r *recorder) breakdown() *breakdown {
 		r.parts = newBreakdown()
 	}
 	return r.parts
+}
+
+// arrived counts what is wrong with how a message has come.
+func (r *recorder) arrived(how arrival) {
+	switch how {
+	case unknown:
+		r.Corrupt++
+	case duplicate:
+		r.Duplicated++
+	case late:
+		r.Reordered++
+	case inOrder:
+	}
 }
 
 // end counts the end of a connection, unless it is our own.

@@ -42,7 +42,7 @@ func (r *Result) WriteText(w io.Writer) error {
 func (t *textReport) measured(r *Result) {
 	loop := fmt.Sprintf("closed loop, %d in flight on each", r.InFlight)
 	if r.Rate > 0 || len(r.Phases) > 0 {
-		loop = fmt.Sprintf("open loop, %.0f messages/s", r.Rate)
+		loop = fmt.Sprintf("open loop, %s messages/s", inASecond(r.Rate))
 	}
 	conns := r.Handshake.TotalCount()
 	if len(r.Phases) > 0 { // they come and go
@@ -61,15 +61,22 @@ func (t *textReport) measured(r *Result) {
 	t.times("handshake", r.Handshake)
 	t.line("client      %.2f processors of %d, %d loops", r.Client.Cores, r.Client.Allowed, r.Client.Loops)
 	if u := r.Server; u != nil {
-		t.line("server      %.2f processors, %.2f us a message, %.1f MB, %.0f B for each connection (process %d)",
-			u.Cores, u.MicrosPerMessage, float64(u.Memory)/1e6, u.MemoryPerConn, u.PID)
+		each := "unknown"
+		if u.MemoryPerConn > 0 {
+			each = fmt.Sprintf("%.0f B", u.MemoryPerConn)
+		}
+		t.line("server      %.2f processors, %.2f us a message, %.1f MB, %s for each connection (process %d)",
+			u.Cores, u.MicrosPerMessage, float64(u.Memory)/1e6, each, u.PID)
 	}
 	t.line("")
-	if c.Errors() == 0 && len(r.Refused) == 0 {
-		t.line("errors      none: %s", r.flawless())
-	} else {
+	switch {
+	case c.Errors() > 0 || len(r.Refused) > 0:
 		t.line("errors      %d lost, %d corrupt, %d duplicated, %d reordered, %d not sent, %d connections dropped",
 			c.Lost, c.Corrupt, c.Duplicated, c.Reordered, c.NotSent, c.Dropped)
+	case c.Sent == 0:
+		t.line("errors      nothing was measured: no message was sent")
+	default:
+		t.line("errors      none: %s", r.flawless())
 	}
 	t.reasons("refused", r.Refused)
 	t.reasons("ended", r.Ended)
@@ -86,6 +93,14 @@ func (r *Result) flawless() string {
 		return "every byte of every message that the server did not conflate reached every subscriber once, in order"
 	}
 	return "every byte of every message reached every subscriber once, in order"
+}
+
+// inASecond shows a rate, with three digits at least.
+func inASecond(rate float64) string {
+	if rate >= 100 {
+		return fmt.Sprintf("%.0f", rate)
+	}
+	return fmt.Sprintf("%.3g", rate)
 }
 
 // textReport keeps the first error of its writer.

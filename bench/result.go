@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -53,6 +54,8 @@ type Result struct {
 	Tables   []Table       `json:"tables,omitempty"`   // what the job has besides, for the reports
 	Plots    []Plot        `json:"plots,omitempty"`
 	Doubts   []string      `json:"doubts,omitempty"` // why the figures may not be the server's
+
+	byChance bool // when messages are due
 }
 
 const resultVersion = 1
@@ -80,7 +83,9 @@ type Line struct {
 	Y    []float64 `json:"y"`
 }
 
-// Point is one second of a run, or what is left of one.
+// Point is one second of a run, or what is left of one. The last may be the time behind
+// Result.Seconds, in which nothing was sent that counts: what came back late, and what was
+// given up as lost.
 type Point struct {
 	At       float64 `json:"at"`      // its end, in seconds since the first that counts
 	Seconds  float64 `json:"seconds"` // how long it was
@@ -161,7 +166,11 @@ func (r *Result) Throughput() float64 {
 func (r *Result) doubt() {
 	say := func(format string, a ...any) { r.Doubts = append(r.Doubts, fmt.Sprintf(format, a...)) }
 	if lag, latency := r.Lag.At(99), r.Latency.At(99); lag > time.Millisecond && lag > latency/5 {
-		say("the client sent late: 1 in 100 messages more than %v after it was due, of a p99 of %v", Round(lag), Round(latency))
+		of := ", and nothing came back"
+		if latency > 0 {
+			of = fmt.Sprintf(", of a p99 of %v", Round(latency))
+		}
+		say("the client sent late: 1 in 100 messages more than %v after it was due%s", Round(lag), of)
 	}
 	if use := r.Client.Cores; use > 0.85*float64(r.Client.Loops) && use > 0.85 {
 		say("the client was busy: %.2f processors of %d loops", use, r.Client.Loops)
@@ -171,10 +180,21 @@ func (r *Result) doubt() {
 		if r.Disturbed != nil { // what our own doing kept from being sent was due as well
 			due += r.Disturbed.Counts.NotSent
 		}
-		if sent := float64(due) / r.Seconds; sent < 0.98*r.Rate {
-			say("the rate asked for was not reached: %.0f of %.0f messages a second were sent", sent, r.Rate)
+		if asked := r.Rate * r.Seconds; float64(due) < asked-r.chance(asked) {
+			say("the rate asked for was not reached: %s of %s messages a second were sent", inASecond(float64(due)/r.Seconds), inASecond(r.Rate))
 		}
 	}
+}
+
+// chance is how many messages less than what was asked for say nothing: 2 %, one of each
+// loop, which begins at a moment of its own, and three standard deviations where chance
+// says when a message is due.
+func (r *Result) chance(asked float64) float64 {
+	few := max(0.02*asked, float64(r.Client.Loops))
+	if r.byChance {
+		few = max(few, 3*math.Sqrt(asked))
+	}
+	return few
 }
 
 // Round gives a time with three digits or so, as people read it.

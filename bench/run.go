@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/headrace/headrace/engine"
 )
@@ -20,8 +21,10 @@ func (p Echo) Run(ctx context.Context, tell func(Progress)) (*Result, error) {
 	defer r.close()
 	counted := r.measure(ctx, stretch{rate: plan.Rate, warmup: plan.Warmup, duration: plan.Duration, grace: plan.Grace}).counted
 	r.close() // what has not come back by now is lost
-	r.total.add(r.job.lanes.rest())
-	return r.finish(counted), nil
+	r.late(r.job.lanes.rest())
+	r.finish(counted)
+	r.doubtLoop()
+	return result, nil
 }
 
 // begin opens the connections of a plan with all its defaults. echoRun.close must be
@@ -31,7 +34,8 @@ func (p *Echo) begin(ctx context.Context, result *Result, tell func(Progress)) (
 	if err != nil {
 		return nil, err
 	}
-	r := &echoRun{session: s, plan: p, job: newEchoJob(newContent(p.op(), p.Sizes.Max), p.Sizes, p.InFlight)}
+	result.byChance = p.Poisson
+	r := &echoRun{session: s, plan: p, job: newEchoJob(newContent(p.op(), p.Sizes.Max), p.Sizes, p.InFlight, p.Patience)}
 	r.job.began = s.began
 	if err := s.connect(ctx, p.Conns, p.Opening, r.handler); err != nil {
 		s.close()
@@ -47,6 +51,28 @@ type echoRun struct {
 	plan *Echo
 	job  *echoJob
 	flow flow
+}
+
+// doubtLoop says what makes the rate of a closed loop none that the server has chosen.
+func (r *echoRun) doubtLoop() {
+	if r.plan.Rate > 0 {
+		return
+	}
+	say := func(format string, a ...any) {
+		r.result.Doubts = append(r.result.Doubts, fmt.Sprintf(format, a...))
+	}
+	if n := r.total.gaveUp; n > 0 {
+		say("the closed loop waited %v in vain for %d messages: its rate is no capacity", r.plan.Patience, n)
+	}
+	without := 0
+	for i := range r.result.Series {
+		if r.result.Series[i].Conns == 0 {
+			without++
+		}
+	}
+	if without > 0 {
+		say("no connection was open at the end of %d of the %d seconds of the series: the closed loop had nobody to ask", without, len(r.result.Series))
+	}
 }
 
 // handler is that of connection i.

@@ -3,6 +3,7 @@ package bench
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"runtime"
 	"time"
@@ -43,6 +44,11 @@ type session struct {
 	total  *recorder
 	asked  float64
 	doing  string // the part that counts, for Progress; "": measuring
+
+	from    time.Duration // what was due since then counts
+	before  *recorder     // what came in before the first second that counts, and has no Point yet
+	after   *recorder     // what came in after the last, if any
+	afterAt time.Duration // and until when
 
 	// What was used until the part that counts began.
 	client  processWatch
@@ -100,6 +106,7 @@ func (s *session) startUsage() {
 // end. What is due from the time from on counts.
 func (s *session) watch(ctx context.Context, from, until time.Duration, take func() *recorder) {
 	s.startUsage()
+	s.from, s.after = from, nil
 	s.result.Counted = s.began.Add(from)
 	counting := false
 	for at := s.now(); at < until && ctx.Err() == nil; at = s.now() {
@@ -127,7 +134,16 @@ func (s *session) note(counting bool, since, from, until time.Duration, rec *rec
 		P50: latency.At(50), P99: latency.At(99), Max: latency.At(100),
 	}
 	s.total.add(rec)
-	if counting {
+	switch {
+	case !counting && s.before == nil:
+		s.before = rec
+	case !counting:
+		s.before.add(rec)
+	default:
+		if s.before != nil { // it was looked a little late
+			rec.add(s.before)
+			s.before = nil
+		}
 		progress.Phase = cmp.Or(s.doing, "measuring")
 		progress.Done = float64(now-from) / float64(until-from)
 		s.result.Series = append(s.result.Series, Point{
@@ -137,6 +153,49 @@ func (s *session) note(counting bool, since, from, until time.Duration, rec *rec
 	}
 	progress.Sent, progress.Received, progress.Errors = s.total.Sent, s.total.Received, s.total.Errors()
 	s.tell(progress)
+}
+
+// late takes in what has come back after the end.
+func (s *session) late(rec *recorder) {
+	s.total.add(rec)
+	if s.after == nil {
+		s.after = newRecorder()
+	}
+	s.after.add(rec)
+	s.afterAt = s.now()
+}
+
+// hardly is how long what comes after the end must take to have a Point of its own.
+const hardly = 100 * time.Millisecond
+
+// endSeries gives the series what has come after the end, so that its sums are the
+// result's.
+func (s *session) endSeries() {
+	if s.after == nil {
+		return
+	}
+	var shown Counts
+	last := Point{Conns: s.fleet.client.Connections()}
+	for i := range s.result.Series {
+		last = s.result.Series[i]
+		shown.Sent += last.Sent
+		shown.Received += last.Received
+		shown.Lost += last.Errors
+	}
+	at, latency := (s.afterAt - s.from).Seconds(), Histogram{s.after.latency}
+	p := Point{
+		At: at, Seconds: at - last.At, Conns: last.Conns, Sent: s.total.Sent - shown.Sent, Received: s.total.Received - shown.Received,
+		Errors: s.total.Errors() - shown.Errors(), P50: inMS(latency.At(50)), P99: inMS(latency.At(99)), Max: inMS(latency.At(100)),
+	}
+	s.before, s.after = nil, nil
+	n := len(s.result.Series)
+	switch {
+	case p.Sent+p.Received+p.Errors == 0 || p.Seconds <= 0 && n == 0:
+	case p.Seconds < hardly.Seconds() && n > 0:
+		s.result.Series[n-1].addCounts(&p)
+	default:
+		s.result.Series = append(s.result.Series, p)
+	}
 }
 
 func inMS(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -151,11 +210,16 @@ func (s *session) noteUsage(loops int) {
 		return
 	}
 	p := s.server.process
-	u := &Usage{PID: p.pid, MemoryBefore: s.empty}
+	_, err := p.CPU()
+	resident, _ := p.Resident() // none of one that is dead and not waited for
+	if err != nil || resident == 0 {
+		s.result.Doubts = append(s.result.Doubts, fmt.Sprintf("process %d, the server, was gone at the end: what it used is not known", p.pid))
+		return
+	}
+	u := &Usage{PID: p.pid, MemoryBefore: s.empty, Memory: resident}
 	used, cores := s.server.since()
 	u.Cores = cores
 	u.cpu = used
-	u.Memory, _ = p.Resident()
 	if conns := s.fleet.client.Connections(); conns > 0 && u.Memory > u.MemoryBefore {
 		u.MemoryPerConn = float64(u.Memory-u.MemoryBefore) / float64(conns)
 	}
@@ -171,6 +235,7 @@ func (s *session) finish(counted time.Duration) *Result {
 
 // collect takes what was measured into the result.
 func (s *session) collect(counted time.Duration) {
+	s.endSeries()
 	res := s.result
 	res.Seconds = counted.Seconds()
 	res.Counts, res.Ended = s.total.Counts, s.total.reasons

@@ -73,3 +73,69 @@ func TestThreshold(t *testing.T) {
 		}
 	}
 }
+
+// Of echoes, what has not come back is slower than any limit.
+func TestThresholdOnLatencyCountsLosses(t *testing.T) {
+	for _, c := range []struct {
+		text    string
+		n, lost int
+		crossed bool
+		says    string
+	}{
+		{"p99>1s", 90, 10, true, "p99>1s: 10 of 100 messages have not come back"},
+		{"p80>85ms", 90, 10, false, "it is 80"},
+		{"p99>1s", 0, 5, true, "5 of 5"},
+		{"p99<1s", 0, 5, false, "5 of 5"},
+		{"p99>1s", 100, 0, false, "it is 99"},
+		{"p99>1s", 0, 0, true, "not measured"},
+	} {
+		r := resultOf(c.n, c.lost)
+		r.Job = "echo"
+		limit, err := ParseThreshold(c.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if crossed, is := limit.Crossed(r); crossed != c.crossed || !strings.Contains(is, c.says) {
+			t.Errorf("%+v: %v, %q", c, crossed, is)
+		}
+	}
+}
+
+// What chance or the beginning of a loop has done is not doubted, and what is said has
+// digits that say something.
+func TestDoubtsOfTheRate(t *testing.T) {
+	for _, c := range []struct {
+		rate     float64
+		sent     int
+		byChance bool
+		doubt    string
+	}{
+		{40, 39, true, ""},
+		{40, 39, false, ""},
+		{40, 22, true, ""},
+		{40, 20, true, "20 of 40 messages a second"},
+		{40, 37, false, "37 of 40 messages a second"},
+		{10_000, 9_750, true, ""},
+		{10_000, 9_750, false, "9750 of 10000 messages"},
+	} {
+		r := resultOf(c.sent, 0)
+		r.Rate, r.byChance, r.Client.Loops = c.rate, c.byChance, 1
+		r.doubt()
+		if said := strings.Join(r.Doubts, "\n"); (said == "") != (c.doubt == "") || !strings.Contains(said, c.doubt) {
+			t.Errorf("%+v: %q", c, said)
+		}
+	}
+	r := resultOf(0, 0)
+	r.Rate, r.Seconds = 0.1, 100
+	r.Handshake = Histogram{newHistogram()}
+	record(r.Lag.Histogram, time.Second)
+	r.doubt()
+	said := strings.Join(r.Doubts, "\n")
+	if !strings.Contains(said, "0 of 0.1 messages a second") || strings.Contains(said, "p99 of 0s") || !strings.Contains(said, "nothing came back") {
+		t.Errorf("%q", said)
+	}
+	var b strings.Builder
+	if err := r.WriteText(&b); err != nil || !strings.Contains(b.String(), "open loop, 0.1 messages/s") {
+		t.Errorf("%v: %s", err, b.String())
+	}
+}

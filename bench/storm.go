@@ -125,7 +125,7 @@ func (p *Storm) wrong() error {
 	least := (&content{op: p.op()}).least()
 	kept := p.Rate * (p.Warmup + p.Duration).Seconds()
 	switch {
-	case p.Rate < 0 || p.Rate > maxRate:
+	case !isRate(p.Rate):
 		return fmt.Errorf("a rate is 0 to %d handshakes a second", int(maxRate))
 	case p.Rate > 0 && p.AtOnce > 0:
 		return errors.New("either a rate (open loop) or a number at once (closed loop)")

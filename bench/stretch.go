@@ -53,6 +53,7 @@ func (r *echoRun) measure(ctx context.Context, s stretch) stretched {
 	j.from.Store(int64(from))
 	j.until.Store(int64(until))
 	r.asked = s.rate
+	r.before = nil
 	pulses := r.pace(s.rate, start)
 	r.flow.at = r.now()
 	how, begun := stretched{first: r.flow}, false
@@ -101,7 +102,7 @@ func (r *echoRun) isThrough(s stretch) bool {
 func (r *echoRun) await(s stretch) {
 	for end := time.Now().Add(s.grace); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		through := r.isThrough(s)
-		r.total.add(r.take())
+		r.late(r.take())
 		if through && r.flow.waiting() <= 0 {
 			return
 		}
@@ -119,12 +120,21 @@ func (r *echoRun) pace(rate float64, start time.Duration) (pulses []*pulse) {
 		all += int(d.open.Load())
 	}
 	for i, d := range lanes {
-		part := max(rate*float64(d.open.Load())/float64(max(all, 1)), 1e-3)
+		open := int(d.open.Load())
+		part := max(rate*float64(open)/float64(max(all, 1)), 1e-3)
+		first := start + seconds(rand.Float64()/part)
+		switch {
+		case all == 0: // what is due is not sent
+			part = rate / float64(len(lanes))
+			first = start + seconds(rand.Float64()/part)
+		case open == 0:
+			first = never / 2
+		}
 		var pacer Pacer = Constant{part}
 		if r.plan.Poisson {
 			pacer = Poisson{part, rand.New(rand.NewPCG(uint64(i), 2))}
 		}
-		p := newPulse(d.work.Ask, pacer, start+seconds(rand.Float64()/part))
+		p := newPulse(d.work.Ask, pacer, first)
 		d.order.Store(&order{pulse: p})
 		pulses = append(pulses, p)
 	}

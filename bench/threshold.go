@@ -1,6 +1,9 @@
 package bench
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Threshold is something that must not be: "p99>10ms", "errors>0", "rate<5000".
 type Threshold struct{ condition }
@@ -12,9 +15,16 @@ func ParseThreshold(s string) (Threshold, error) {
 }
 
 // Crossed says whether a result has what must not be, and in words what it has. What was
-// not measured must not pass for good.
+// not measured must not pass for good. A message that has not come back counts as slower
+// than any limit.
 func (t Threshold) Crossed(r *Result) (crossed bool, is string) {
-	v, is := t.value(r)
+	c := t.condition
+	if missing := c.missing(r); missing > 0 {
+		if c.quant *= float64(r.Counts.Sent) / float64(r.Counts.Received); !(c.quant <= 100) {
+			return t.holds(math.Inf(1)), fmt.Sprintf("%s: %d of %d messages have not come back", t.text, missing, r.Counts.Sent)
+		}
+	}
+	v, is := c.value(r)
 	if is == "" {
 		return true, fmt.Sprintf("%s: it was not measured", t.text)
 	}
