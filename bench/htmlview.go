@@ -11,7 +11,7 @@ import (
 
 // subtitle says what the load was.
 func (r *Result) subtitle() string {
-	parts := []string{grouped(uint64(max(r.Conns, 0))) + " connections"}
+	parts := []string{r.connections()}
 	if r.Sizes != "" {
 		parts = append(parts, r.Sizes+" bytes")
 	}

@@ -21,7 +21,9 @@ func (p Echo) Run(ctx context.Context, tell func(Progress)) (*Result, error) {
 	counted := r.measure(ctx, stretch{rate: plan.Rate, warmup: plan.Warmup, duration: plan.Duration, grace: plan.Grace}).counted
 	r.close() // what has not come back by now is lost
 	r.total.add(r.job.lanes.rest())
-	return r.finish(counted), nil
+	r.finish(counted)
+	result.doubtOpened()
+	return result, nil
 }
 
 // begin opens the connections of a plan with all its defaults. echoRun.close must be
