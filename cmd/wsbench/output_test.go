@@ -68,7 +68,9 @@ func TestInterruptedRunSaysSo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	says := func(s string) bool { return strings.HasPrefix(s, "the run was interrupted after 0.") && strings.HasSuffix(s, " of 1m0s") }
+	says := func(s string) bool {
+		return strings.HasPrefix(s, "the run was interrupted after 0.") && strings.HasSuffix(s, " of 1m0s")
+	}
 	if !r.Interrupted || !slices.ContainsFunc(r.Doubts, says) || !strings.Contains(out.String(), "DOUBTFUL: the run was interrupted") {
 		t.Errorf("interrupted %v: %q", r.Interrupted, r.Doubts)
 	}
