@@ -36,21 +36,72 @@ func differences() []difference {
 			return of(r.Server), true
 		}
 	}
+	handshake := func(q float64) func(*Result) (float64, bool) {
+		return func(r *Result) (float64, bool) { return r.Handshake.At(q).Seconds(), r.Handshake.count() > 0 }
+	}
+	ofFanout := func(of func(*FanoutResult) Histogram) func(*Result) (float64, bool) {
+		return func(r *Result) (float64, bool) {
+			if r.Fanout == nil {
+				return 0, false
+			}
+			h := of(r.Fanout)
+			return h.At(99).Seconds(), h.count() > 0
+		}
+	}
 	return []difference{
-		{"rate", func(r *Result) (float64, bool) { return r.Throughput(), true }, plain("%.0f /s")},
+		{"rate", func(r *Result) (float64, bool) { return r.Throughput(), r.Storm == nil && r.Idle == nil }, plain("%.0f /s")},
+		{"opened", opened, plain("%.1f /s")},
+		{"handshake-p50", handshake(50), asTime},
+		{"handshake-p99", handshake(99), asTime},
 		{"p50", latency(50), asTime},
 		{"p90", latency(90), asTime},
 		{"p99", latency(99), asTime},
 		{"p99.9", latency(99.9), asTime},
 		{"max", latency(100), asTime},
+		{"first-p99", ofFanout(func(f *FanoutResult) Histogram { return f.First }), asTime},
+		{"median-p99", ofFanout(func(f *FanoutResult) Histogram { return f.Median }), asTime},
+		{"last-p99", ofFanout(func(f *FanoutResult) Histogram { return f.Last }), asTime},
+		{"gaps", func(r *Result) (float64, bool) {
+			if r.Fanout == nil {
+				return 0, false
+			}
+			return float64(r.Fanout.Gaps), true
+		}, plain("%.0f")},
 		{"errors", func(r *Result) (float64, bool) { return float64(r.Counts.Errors()), true }, plain("%.0f")},
 		{"refused", func(r *Result) (float64, bool) { return float64(r.refusals()), true }, plain("%.0f")},
 		{"client-cpu", clientMicros, plain("%.2f us/message")},
 		{"client-memory", func(r *Result) (float64, bool) { return float64(r.Client.Memory), true }, megabytes},
-		{"server-cpu", ofServer(func(u *Usage) float64 { return u.MicrosPerMessage }), plain("%.2f us/message")},
+		{"server-cpu", func(r *Result) (float64, bool) {
+			if r.Server == nil || r.Counts.Received == 0 {
+				return 0, false
+			}
+			return r.Server.MicrosPerMessage, true
+		}, plain("%.2f us/message")},
 		{"server-memory", ofServer(func(u *Usage) float64 { return float64(u.Memory) }), megabytes},
-		{"server-memory-per-connection", ofServer(func(u *Usage) float64 { return u.MemoryPerConn }), plain("%.0f B")},
+		{"server-memory-per-connection", memoryPerConn, plain("%.0f B")},
 	}
+}
+
+// opened is how many handshakes a second got through, where that is what was measured.
+func opened(r *Result) (float64, bool) {
+	switch {
+	case r.Storm != nil:
+		return r.Storm.PerSecond, true
+	case r.Idle != nil:
+		return r.Idle.PerSecond, true
+	}
+	return 0, false
+}
+
+// memoryPerConn is what the server needs for a connection.
+func memoryPerConn(r *Result) (float64, bool) {
+	switch {
+	case r.Idle != nil && r.Idle.Memory != nil:
+		return r.Idle.Memory.PerConn, true
+	case r.Server != nil:
+		return r.Server.MemoryPerConn, true
+	}
+	return 0, false
 }
 
 func plain(format string) func(float64) string {
@@ -78,7 +129,6 @@ func (d *Diff) Settings() (differ []string) {
 		}
 	}
 	a, b := d.A, d.B
-	both("job", a.Job, b.Job)
 	both("url", a.URL, b.URL)
 	both("connections", a.Conns, b.Conns)
 	both("sizes", a.Sizes, b.Sizes)
@@ -96,8 +146,22 @@ func (d *Diff) Settings() (differ []string) {
 	return differ
 }
 
+// Check says why two results cannot stand side by side.
+func (d *Diff) Check() error {
+	if d.A.Job != d.B.Job {
+		return fmt.Errorf("they are results of different jobs: %s and %s", printable(d.A.Job), printable(d.B.Job))
+	}
+	if d.A.Compare != nil || d.A.Search != nil || d.B.Compare != nil || d.B.Search != nil {
+		return fmt.Errorf("results of %s are not for diff: each is of many runs", printable(d.A.Job))
+	}
+	return nil
+}
+
 // WriteText writes both, and how many times of the first the second is.
 func (d *Diff) WriteText(w io.Writer) error {
+	if err := d.Check(); err != nil {
+		return err
+	}
 	t := &textReport{w: w}
 	for _, s := range d.Settings() {
 		t.line("DIFFERENT: %s", s)
@@ -109,6 +173,9 @@ func (d *Diff) WriteText(w io.Writer) error {
 		for _, doubt := range side.r.Doubts {
 			t.line("DOUBTFUL in %s: %s", side.name, doubt)
 		}
+		for _, failed := range side.r.Failed {
+			t.line("FAILED in %s: %s", side.name, failed)
+		}
 	}
 	t.line("a  %s  %s %s  %s", d.NameA, d.A.Job, d.A.URL, d.A.Started.Format(time.DateTime))
 	t.line("b  %s  %s %s  %s", d.NameB, d.B.Job, d.B.URL, d.B.Started.Format(time.DateTime))
@@ -119,7 +186,11 @@ func (d *Diff) WriteText(w io.Writer) error {
 		if !inA && !inB {
 			continue
 		}
-		row := []string{strings.ReplaceAll(f.name, "-", " "), "-", "-", "-"}
+		name := strings.ReplaceAll(f.name, "-", " ")
+		if s := d.A.Summary; s != nil && (f.name[0] == 'p' || f.name == "max") {
+			name += " " + s.Latency
+		}
+		row := []string{name, "-", "-", "-"}
 		if inA {
 			row[1] = f.shown(a)
 		}

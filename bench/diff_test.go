@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"io"
 	"strings"
 	"testing"
 )
@@ -70,5 +71,52 @@ func TestRegressions(t *testing.T) {
 	a.Server = nil
 	if _, _, err := r.Crossed(&Diff{"a", "b", a, sample(noon, 1)}); err == nil {
 		t.Error("a server that was not looked at was compared")
+	}
+}
+
+func TestDiffOfJobs(t *testing.T) {
+	of := func(change func(*Result)) *Result {
+		r := sample(noon, 10)
+		change(r)
+		return r
+	}
+	for job, c := range map[string]struct {
+		change func(*Result)
+		want   []string
+		not    string
+	}{
+		"storm": {func(r *Result) {
+			r.Storm, r.Summary, r.Counts.Received = &StormResult{PerSecond: 500}, &Summary{Latency: "echo"}, 0
+		}, []string{"opened", "500.0 /s", "handshake p50", "handshake p99", "refused", "p99 echo"}, "us/message"},
+		"idle": {func(r *Result) {
+			r.Idle, r.Summary = &IdleResult{Memory: &Memory{PerConn: 4321}}, &Summary{Latency: "ping"}
+		}, []string{"server memory per connection", "4321 B", "p50 ping"}, "\n  rate"},
+		"fanout": {func(r *Result) {
+			r.Fanout = &FanoutResult{First: r.Latency, Median: r.Latency, Last: r.Latency, Gaps: 3}
+		}, []string{"first p99", "median p99", "last p99", "gaps", "rate"}, "opened"},
+	} {
+		var out strings.Builder
+		if err := (&Diff{"a", "b", of(c.change), of(c.change)}).WriteText(&out); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: %q is missing in\n%s", job, want, &out)
+			}
+		}
+		if strings.Contains(out.String(), c.not) {
+			t.Errorf("%s: %q in\n%s", job, c.not, &out)
+		}
+	}
+	for want, change := range map[string]func(*Result){
+		"different jobs: echo and idle": func(r *Result) { r.Job = "idle" },
+	} {
+		if err := (&Diff{"a", "b", sample(noon, 1), of(change)}).WriteText(io.Discard); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	compared := of(func(r *Result) { r.Job, r.Compare = "compare", &Compared{} })
+	if err := (&Diff{"a", "b", compared, compared}).WriteText(io.Discard); err == nil || !strings.Contains(err.Error(), "results of compare are not for diff") {
+		t.Errorf("two comparisons: %v", err)
 	}
 }

@@ -94,6 +94,11 @@ func (r *fanRun) worst() (slowest, missing []Subscriber) {
 			missing = append(missing, last)
 		}
 	}
+	return worstOf(slowest, missing)
+}
+
+// worstOf gives those that are shown.
+func worstOf(slowest, missing []Subscriber) (_, _ []Subscriber) {
 	slices.SortStableFunc(slowest, func(a, b Subscriber) int {
 		return cmp.Or(cmp.Compare(b.P99, a.P99), cmp.Compare(b.Max, a.Max))
 	})

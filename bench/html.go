@@ -35,6 +35,7 @@ type htmlReport struct {
 	Style    template.CSS
 	Scripts  []template.JS
 	Subtitle string
+	Lines    [][2]string // of a job that is not about messages
 	When     string
 	Tiles    []tile
 	Charts   []chart
@@ -61,7 +62,7 @@ func (r *Result) WriteHTML(w io.Writer) error {
 	scripts := []string{"/*\n" + uPlotLicence + "*/\n" + uPlotScript, pageScript}
 	v := &htmlReport{
 		Result: r, Style: template.CSS(style), Subtitle: r.subtitle(), When: r.Started.Format("2 January 2006, 15:04:05 MST"),
-		Tiles: r.tiles(), Charts: r.charts(), Tables: r.htmlTables(), Facts: r.facts(),
+		Tiles: r.tiles(), Charts: r.charts(), Tables: r.htmlTables(), Facts: r.facts(), Lines: r.summaryLines(),
 	}
 	allowed := []string{"default-src 'none'", "img-src data:", "style-src " + digest(style), "script-src"}
 	for _, s := range scripts {

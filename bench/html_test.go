@@ -63,7 +63,7 @@ func TestPageKeepsHostileTextText(t *testing.T) {
 	r.Refused, r.Ended = map[string]uint64{evil: 1}, map[string]uint64{evil: 1}
 	r.Doubts = []string{evil}
 	r.Tables = []Table{{Title: evil, Columns: []string{evil}, Rows: [][]string{{evil}}}}
-	r.Plots = []Plot{{Title: evil, X: evil, Y: evil, Lines: []Line{{Name: evil, X: []float64{1}, Y: []float64{2}}}}}
+	r.Plots = []Plot{{Title: evil, X: evil, Y: evil, Lines: []Line{{Name: evil, X: []float64{1, 2}, Y: []float64{2, 1}}}}}
 	text := pageOf(t, r)
 	if strings.Contains(text, "<img") || strings.Contains(text, "<script>alert") || strings.Count(text, "<title>") != 1 {
 		t.Error("text has become markup")
@@ -117,5 +117,77 @@ func TestPageTellsSendLag(t *testing.T) {
 	record(r.Latency.Histogram, 6e6)
 	if !strings.Contains(pageOf(t, r), ">send lag 5") {
 		t.Error("it is not told that the slowest message was sent late")
+	}
+}
+
+// What a job has found and what has failed stand at the top, and nothing is called good
+// that has failed.
+func TestPageTellsWhatWasFound(t *testing.T) {
+	r := sample(noon, 3)
+	r.Failed, r.Findings = []string{"p99>1ms: it is 2ms"}, []string{"p99<20ms is kept at 400 messages/s"}
+	r.Summary = &Summary{Lines: []string{"held for 3 s", "", "dropped     none: all 10 were open"}, Latency: "ping", Lag: "ping lag"}
+	text := pageOf(t, r)
+	for _, want := range []string{`<h2 id="failed">FAILED`, "it is 2ms", "kept at 400", "<dt>Dropped</dt><dd>none: all 10 were open</dd>", "Ping by percentile", "held for 3 s"} {
+		if !strings.Contains(html.UnescapeString(text), want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	if strings.Contains(text, "No doubts") {
+		t.Error("what has failed is called good")
+	}
+}
+
+// titles are those of the plots, of the tiles and of the tables, in their order.
+func titles(r *Result) string {
+	var all []string
+	for _, c := range r.charts() {
+		all = append(all, c.Title)
+	}
+	for _, t := range r.tiles() {
+		all = append(all, t.Name)
+	}
+	for _, t := range r.htmlTables() {
+		all = append(all, t.Title)
+	}
+	return strings.Join(all, "|")
+}
+
+func TestPageOfJobs(t *testing.T) {
+	own := Plot{Title: "Connections over time", X: "seconds", Lines: []Line{{Name: "open", X: []float64{1, 2}, Y: []float64{1, 2}}}}
+	for job, c := range map[string]struct {
+		change   func(*Result)
+		has, not []string
+	}{
+		"storm": {func(r *Result) {
+			r.Storm, r.Plots, r.Summary = &StormResult{PerSecond: 300, Asked: 10, Refused: 2}, []Plot{own}, &Summary{Latency: "echo", Lag: "start lag"}
+		}, []string{"Opened", "p99 handshake", "Refused", "Handshake latency over time", "Echo by percentile"}, []string{"p99 latency", "Throughput", "Messages and connections"}},
+		"idle": {func(r *Result) {
+			r.Idle, r.Plots, r.Summary = &IdleResult{Left: 10, Memory: &Memory{PerConn: 8000}}, []Plot{own}, &Summary{Latency: "ping", Lag: "ping lag"}
+		}, []string{"Dropped", "Memory", "p99 ping", "Ping latency over time", "Pings over time"}, []string{"Throughput", "Errors"}},
+		"compare": {func(r *Result) {
+			*r = Result{Job: "compare", Compare: &Compared{}, Findings: []string{"the same"}, Plots: []Plot{own}}
+		}, []string{"Connections over time"}, []string{"Errors", "Throughput", "by percentile", "Messages"}},
+		"run": {func(r *Result) {
+			r.Phases, r.Plots = []Phase{{Name: "a"}}, []Plot{{Title: "messages asked for, sent and answered", Lines: own.Lines}}
+		}, []string{"messages asked for", "Latency over time"}, []string{"Throughput over time", "Connections over time"}},
+		"a second": {func(r *Result) { r.Series = r.Series[:1] }, []string{"Latency by percentile"}, []string{"over time"}},
+	} {
+		r := sample(noon, 3)
+		c.change(r)
+		all := titles(r)
+		for _, want := range c.has {
+			if !strings.Contains(all, want) {
+				t.Errorf("%s: no %s in %s", job, want, all)
+			}
+		}
+		for _, no := range c.not {
+			if strings.Contains(all, no) {
+				t.Errorf("%s: %s in %s", job, no, all)
+			}
+		}
+		if n := strings.Count(all, "Connections over time"); n > 1 {
+			t.Errorf("%s: %d plots of connections", job, n)
+		}
+		_ = pageOf(t, r)
 	}
 }

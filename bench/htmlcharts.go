@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // chart is a plot of the page: what its script draws, and the same as a table.
@@ -41,25 +43,69 @@ const (
 	tableRows  = 24   // of a plot as a table
 )
 
-// charts are all plots of the page.
+// charts are all plots of the page that have anything to show. Where a job has drawn
+// something itself, its plot stands for ours of the same title.
 func (r *Result) charts() (all []chart) {
-	if c, ok := percentiles("Latency by percentile", "Every further division is ten times rarer.", map[string]Histogram{"latency": r.Latency, "send lag": r.Lag}, "latency", "send lag"); ok {
-		if r.Rate == 0 {
+	latency, lag := r.latencyNames()
+	if c, ok := percentiles(capital(latency)+" by percentile", "Every further division is ten times rarer.", map[string]Histogram{latency: r.Latency, lag: r.Lag}, latency, lag); ok && r.Storm == nil {
+		if r.Rate == 0 && r.Summary == nil {
 			c.Note += " A closed loop: a server that stalls is asked nothing meanwhile, so these say little."
 		}
 		c.Wide = true
 		all = append(all, c)
 	}
+	handshakes := r.handshakeChart()
+	if r.Storm != nil { // they are what it is about
+		handshakes.Wide = true
+		all = append(all, handshakes)
+	}
 	for i := range r.Plots {
 		all = append(all, r.Plots[i].chart())
 	}
-	if len(r.Series) > 0 {
-		all = append(all, r.overTime()...)
+	for _, c := range r.overTime() {
+		if !slices.ContainsFunc(all, func(own chart) bool { return own.Title == c.Title }) {
+			all = append(all, c)
+		}
 	}
-	if c, ok := percentiles("Handshakes by percentile", "From when a connection was due to when it was open.", map[string]Histogram{"handshake": r.Handshake}, "handshake"); ok {
+	if r.Storm == nil {
+		all = append(all, handshakes)
+	} else if c, ok := percentiles("Echo by percentile", "", map[string]Histogram{"echo": r.Latency}, "echo"); ok {
 		all = append(all, c)
 	}
-	return all
+	return slices.DeleteFunc(all, func(c chart) bool { return !c.Draw.shows() })
+}
+
+func (r *Result) handshakeChart() chart {
+	of := map[string]Histogram{"handshake": r.Handshake}
+	names := []string{"handshake"}
+	if r.Storm != nil {
+		of["start lag"], of["refusal"], of["closing"] = r.Lag, r.Storm.Refusal, r.Storm.Closing
+		names = append(names, "start lag", "refusal", "closing")
+	}
+	c, _ := percentiles("Handshakes by percentile", "From when a connection was due to when it was open.", of, names...)
+	return c
+}
+
+// latencyNames says what Result.Latency and Result.Lag are the time of.
+func (r *Result) latencyNames() (latency, lag string) {
+	if s := r.Summary; s != nil {
+		return cmp.Or(s.Latency, "latency"), cmp.Or(s.Lag, "send lag")
+	}
+	return "latency", "send lag"
+}
+
+// capital gives a name as a title begins.
+func capital(name string) string {
+	first, n := utf8.DecodeRuneInString(name)
+	return string(unicode.ToUpper(first)) + name[n:]
+}
+
+// shows says whether there is more to see than a point, or a line at 0.
+func (d *drawing) shows() bool {
+	return slices.ContainsFunc(d.Lines, func(l drawingLine) bool { return len(l.X) > 1 }) &&
+		slices.ContainsFunc(d.Lines, func(l drawingLine) bool {
+			return slices.ContainsFunc(l.Y, func(y *float64) bool { return y != nil && *y != 0 })
+		})
 }
 
 // percentiles draws histograms over 1/(1-p). It is nothing when they are empty.
@@ -110,26 +156,48 @@ func (r *Result) overTime() (all []chart) {
 	rate := func(of func(*Point) uint64) func(*Point) float64 {
 		return func(p *Point) float64 { return float64(of(p)) / max(p.Seconds, 1e-3) }
 	}
-	if r.Counts.Sent > 0 || r.Counts.Received > 0 {
-		lines := []seriesLine{
-			{"sent", "", 1, rate(func(p *Point) uint64 { return p.Sent })},
-			{"came back", "", 0, rate(func(p *Point) uint64 { return p.Received })},
+	if slices.ContainsFunc(r.Series, func(p Point) bool { return p.Max > 0 }) {
+		name := "Latency over time"
+		switch {
+		case r.Storm != nil:
+			name = "Handshake latency over time"
+		case r.Summary != nil:
+			of, _ := r.latencyNames()
+			name = capital(of) + " latency over time"
 		}
-		if r.Rate > 0 {
-			lines = append(lines, seriesLine{"asked for", "dashed", 4, func(*Point) float64 { return r.Rate }})
-		}
-		latency := r.seconds("Latency over time", drawing{Unit: "ms", Label: "time", LogY: true},
+		latency := r.seconds(name, drawing{Unit: "ms", Label: "time", LogY: true},
 			seriesLine{"max", "", 2, func(p *Point) float64 { return p.Max }},
 			seriesLine{"p99", "", 1, func(p *Point) float64 { return p.P99 }},
 			seriesLine{"p50", "", 0, func(p *Point) float64 { return p.P50 }})
 		latency.Wide = true
-		all = append(all, latency, r.seconds("Throughput over time", drawing{Unit: "count", Label: "messages/s"}, lines...))
+		all = append(all, latency)
+	}
+	if len(r.Phases) > 0 && len(r.Parts) == 0 { // a scenario draws the rest itself, with what was asked for
+		return append(all, r.errorsOverTime())
+	}
+	if (r.Counts.Sent > 0 || r.Counts.Received > 0) && r.Storm == nil { // its series is of handshakes, which it draws itself
+		lines := []seriesLine{
+			{"sent", "", 1, rate(func(p *Point) uint64 { return p.Sent })},
+			{"came back", "", 0, rate(func(p *Point) uint64 { return p.Received })},
+		}
+		if r.Rate > 0 && len(r.Phases) == 0 { // else it is another in each
+			lines = append(lines, seriesLine{"asked for", "dashed", 4, func(*Point) float64 { return r.Rate }})
+		}
+		title, what := "Throughput over time", "messages/s"
+		if r.Idle != nil {
+			title, what = "Pings over time", "pings/s"
+		}
+		all = append(all, r.seconds(title, drawing{Unit: "count", Label: what}, lines...))
 	}
 	return append(all,
 		r.seconds("Connections over time", drawing{Unit: "count", Label: "connections"},
 			seriesLine{"connections", "steps", 0, func(p *Point) float64 { return float64(p.Conns) }}),
-		r.seconds("Errors over time", drawing{Unit: "count", Label: "errors"},
-			seriesLine{"errors", "bars", 3, func(p *Point) float64 { return float64(p.Errors) }}))
+		r.errorsOverTime())
+}
+
+func (r *Result) errorsOverTime() chart {
+	return r.seconds("Errors over time", drawing{Unit: "count", Label: "errors"},
+		seriesLine{"errors", "bars", 3, func(p *Point) float64 { return float64(p.Errors) }})
 }
 
 // seconds draws lines of the series.

@@ -79,7 +79,7 @@ func (r *Result) check() error {
 	switch {
 	case !within(r.Seconds, maxSeconds):
 		return fmt.Errorf("it counts %v seconds", r.Seconds)
-	case !within(r.Rate, maxRate*maxConns) || r.InFlight < 0 || !within(float64(r.Conns), maxConns):
+	case !within(r.Rate, maxRate*maxConns) || r.InFlight < 0 || !within(float64(r.Conns), maxConns) || !within(float64(r.Opened), maxConns):
 		return errors.New("its load cannot be")
 	case !within(r.Client.Cores, maxCores) || !within(float64(r.Client.Loops), maxCores) || !within(float64(r.Client.Allowed), maxCores):
 		return errors.New("what the client has used cannot be")

@@ -16,10 +16,17 @@ type Part struct {
 	Result *Result
 }
 
+// Origin is what a merged result remembers of a part.
+type Origin struct {
+	Name    string    `json:"name"`
+	Started time.Time `json:"started"`
+}
+
 // Merge makes one result of what several load testers have measured together: counts and
 // rates are added, histograms merged, and the seconds of their clocks added up. What is
-// doubtful in a part is doubtful in the whole. The figures that only a job has are kept
-// as its tables and plots, by part.
+// doubtful in a part is doubtful in the whole. So are the figures that only a fan-out has, and
+// the phases of a scenario that is the same in all parts; the other tables and plots are
+// kept by part. Only an echo, a fan-out and a scenario can be divided among machines.
 func Merge(parts []Part) (*Result, error) {
 	if err := mergeable(parts); err != nil {
 		return nil, err
@@ -30,6 +37,7 @@ func Merge(parts []Part) (*Result, error) {
 		Sizes: first.Sizes, InFlight: first.InFlight, Machine: mergeMachines(parts),
 		Latency: Histogram{newHistogram()}, Lag: Histogram{newHistogram()}, Handshake: Histogram{newHistogram()},
 		Refused: map[string]uint64{}, Ended: map[string]uint64{},
+		Fanout: mergeFanouts(parts), Phases: mergePhases(parts),
 	}
 	sum.Counted, _ = first.counted()
 	for _, p := range parts {
@@ -37,7 +45,12 @@ func Merge(parts []Part) (*Result, error) {
 	}
 	sum.Server = mergeServers(parts, sum)
 	sum.Series = mergeSeries(parts, sum.Counted)
-	sum.Tables = append([]Table{partsTable(parts)}, sum.Tables...)
+	own := []Table{partsTable(parts)}
+	if f := sum.Fanout; f != nil {
+		own = append(own, f.orders(sum), f.deliveries(sum))
+		sum.Plots = append([]Plot{f.byPercentile(sum)}, sum.Plots...)
+	}
+	sum.Tables = append(own, sum.Tables...)
 	sum.doubtParts(parts)
 	return sum, nil
 }
@@ -48,6 +61,9 @@ func mergeable(parts []Part) error {
 		return errors.New("to merge are two results at least")
 	}
 	a := parts[0]
+	if job := a.Result.Job; !slices.Contains([]string{"echo", "fanout", "run"}, job) {
+		return fmt.Errorf("results of %s cannot be merged: only those of echo, fanout and run can", printable(job))
+	}
 	for _, b := range parts[1:] {
 		for _, have := range []struct{ what, a, b string }{
 			{"the job", a.Result.Job, b.Result.Job},
@@ -64,12 +80,33 @@ func mergeable(parts []Part) error {
 			if a.Result.Started.Equal(b.Result.Started) && a.Result.Counts == b.Result.Counts {
 				return fmt.Errorf("%s and %s are the same part", a.Name, b.Name)
 			}
+			if twice, ok := shared(a.origins(), b.origins()); ok {
+				return fmt.Errorf("%s and %s both hold %s", a.Name, b.Name, printable(twice.Name))
+			}
 		}
 	}
 	if begin, end := overlap(parts); !begin.Before(end) {
 		return errors.New("they are no parts of one run: there is no moment at which all of them counted (let them begin together with --start-at, and set their clocks)")
 	}
 	return nil
+}
+
+// origins are the runs that a part has measured: one, if it is not merged itself.
+func (p Part) origins() []Origin {
+	if len(p.Result.Parts) > 0 {
+		return p.Result.Parts
+	}
+	return []Origin{{p.Name, p.Result.Started}}
+}
+
+// shared gives a run that is in both.
+func shared(a, b []Origin) (Origin, bool) {
+	for _, o := range b {
+		if slices.ContainsFunc(a, func(x Origin) bool { return x.Started.Equal(o.Started) }) {
+			return o, true
+		}
+	}
+	return Origin{}, false
 }
 
 // overlap is when all parts counted.
@@ -107,6 +144,10 @@ func (r *Result) loop() string {
 func (r *Result) take(p Part) {
 	q := p.Result
 	r.Conns += q.Conns
+	r.Opened += q.Opened
+	r.Unasked += q.Unasked
+	r.Parts = append(r.Parts, p.origins()...)
+	r.Interrupted = r.Interrupted || q.Interrupted
 	r.Rate += q.Rate
 	r.Seconds = max(r.Seconds, q.Seconds)
 	r.Counts.add(&q.Counts)
@@ -135,6 +176,9 @@ func (r *Result) take(p Part) {
 	}
 	for _, d := range q.Doubts {
 		r.Doubts = append(r.Doubts, p.Name+": "+d)
+	}
+	for _, d := range q.Failed {
+		r.Failed = append(r.Failed, p.Name+": "+d)
 	}
 }
 
@@ -165,6 +209,7 @@ func (r *Result) doubtParts(parts []Part) {
 	}
 	if all := distinct(parts, func(r *Result) string { return r.URL }); len(all) > 1 {
 		r.URL = strings.Join(all, " and ")
+		say("the parts were run against different URLs: %s", r.URL)
 	}
 }
 
@@ -176,6 +221,78 @@ func distinct(parts []Part, of func(*Result) string) (all []string) {
 		}
 	}
 	return all
+}
+
+// mergeFanouts gives what only a fan-out has; nil if a part has none.
+func mergeFanouts(parts []Part) *FanoutResult {
+	sum := &FanoutResult{
+		First: Histogram{newHistogram()}, Median: Histogram{newHistogram()}, Last: Histogram{newHistogram()}, Skew: Histogram{newHistogram()},
+	}
+	for i, p := range parts {
+		f := p.Result.Fanout
+		if f == nil {
+			return nil
+		}
+		if i == 0 {
+			sum.Preset = f.Preset
+		}
+		sum.Subscribers += f.Subscribers
+		sum.Publishers += f.Publishers
+		sum.Rooms = max(sum.Rooms, f.Rooms)
+		sum.Complete += f.Complete
+		sum.Incomplete += f.Incomplete
+		sum.Expected += f.Expected
+		sum.Conflated += f.Conflated
+		sum.Gaps += f.Gaps
+		sum.Unfinished += f.Unfinished
+		sum.CutOff += f.CutOff
+		sum.Strayed += f.Strayed
+		sum.Other += f.Other
+		sum.Refused += f.Refused
+		sum.GaveUp += f.GaveUp
+		sum.Refusal = cmp.Or(sum.Refusal, f.Refusal)
+		sum.First.merge(f.First)
+		sum.Median.merge(f.Median)
+		sum.Last.merge(f.Last)
+		sum.Skew.merge(f.Skew)
+		sum.Slowest = append(sum.Slowest, f.Slowest...)
+		sum.Missing = append(sum.Missing, f.Missing...)
+	}
+	sum.Slowest, sum.Missing = worstOf(sum.Slowest, sum.Missing)
+	return sum
+}
+
+// mergePhases gives the phases of a scenario, if all parts have had the same.
+func mergePhases(parts []Part) []Phase {
+	sum := slices.Clone(parts[0].Result.Phases)
+	for i := range sum {
+		s := &sum[i]
+		s.Latency = Histogram{newHistogram()}
+		s.Latency.merge(parts[0].Result.Phases[i].Latency)
+	}
+	for _, p := range parts[1:] {
+		if len(p.Result.Phases) != len(sum) {
+			return nil
+		}
+		for i := range sum {
+			s, q := &sum[i], &p.Result.Phases[i]
+			if s.Name != q.Name {
+				return nil
+			}
+			s.To = max(s.To, q.To)
+			s.Asked += q.Asked
+			s.Counts.add(&q.Counts)
+			s.Latency.merge(q.Latency)
+			s.Conns += q.Conns
+			s.Opened += q.Opened
+			s.Refused += q.Refused
+			s.Disturbed += q.Disturbed
+			s.Slow += q.Slow
+			s.Resets += q.Resets
+			s.Reconnects += q.Reconnects
+		}
+	}
+	return sum
 }
 
 // mergeMachines gives the machine if there was one, else what there was in sum.

@@ -124,3 +124,71 @@ func TestThin(t *testing.T) {
 		t.Errorf("%d points: %+v", len(some), some[0])
 	}
 }
+
+func TestMergeKnowsItsParts(t *testing.T) {
+	a, b := sample(noon, 10), sample(noon.Add(300*time.Millisecond), 10)
+	b.URL, b.Failed, b.Interrupted = "ws://127.0.0.1:2/", []string{"p99>1ms: it is 2ms"}, true
+	sum, err := Merge([]Part{{"a.json", a}, {"b.json", b}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(sum.Parts) != 2 || sum.Parts[1].Name != "b.json" || !sum.Interrupted || len(sum.Failed) != 1 {
+		t.Errorf("parts %+v, interrupted %v, failed %q", sum.Parts, sum.Interrupted, sum.Failed)
+	}
+	if all := strings.Join(sum.Doubts, "\n"); !strings.Contains(all, "different URLs") {
+		t.Errorf("doubts:\n%s", all)
+	}
+	_, err = Merge([]Part{{"all.json", clone(t, sum)}, {"b.json", b}})
+	if err == nil || !strings.Contains(err.Error(), "all.json and b.json both hold b.json") {
+		t.Errorf("a part was merged twice: %v", err)
+	}
+	for _, job := range []string{"idle", "storm", "search", "compare"} {
+		a.Job, b.Job = job, job
+		if _, err := Merge([]Part{{"a", a}, {"b", b}}); err == nil || !strings.Contains(err.Error(), "results of "+job+" cannot be merged") {
+			t.Errorf("%s: %v", job, err)
+		}
+	}
+}
+
+func TestMergeFanouts(t *testing.T) {
+	parts := make([]Part, 2)
+	for i := range parts {
+		r := sample(noon.Add(time.Duration(i)*time.Millisecond), 10)
+		h := func(d time.Duration) Histogram {
+			h := Histogram{newHistogram()}
+			record(h.Histogram, d)
+			return h
+		}
+		last := time.Duration(i+1) * time.Second
+		r.Job = "fanout"
+		r.Fanout = &FanoutResult{
+			Preset: "echo", Subscribers: 5, Publishers: 1, Rooms: 1, Complete: 900, Expected: 1000, Gaps: 7,
+			First: h(time.Millisecond), Median: h(time.Millisecond), Last: h(last), Skew: h(last),
+			Slowest: []Subscriber{{Number: i, P99: float64(i)}},
+		}
+		parts[i] = Part{string(rune('a' + i)), r}
+	}
+	sum, err := Merge(parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := sum.Fanout
+	if f == nil || f.Gaps != 14 || f.Complete != 1800 || f.Last.TotalCount() != 2 || Round(f.Last.At(100)) != 2*time.Second || f.Slowest[0].Number != 1 {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestMergePhases(t *testing.T) {
+	a, b := sample(noon, 10), sample(noon.Add(time.Millisecond), 10)
+	a.Job, b.Job = "run", "run"
+	for _, r := range []*Result{a, b} {
+		r.Phases = []Phase{{Name: "ramp", To: 10, Asked: 100, Counts: Counts{Sent: 1000}, Latency: r.Latency}}
+	}
+	sum, err := Merge([]Part{{"a", a}, {"b", b}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := sum.Phases; len(p) != 1 || p[0].Asked != 200 || p[0].Counts.Sent != 2000 || p[0].Latency.TotalCount() != 2000 || a.Phases[0].Latency.TotalCount() != 1000 {
+		t.Errorf("%+v", p)
+	}
+}

@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -39,7 +40,7 @@ func ParseRegression(s string) (Regression, error) {
 	if r.by, err = strconv.ParseFloat(m[3], 64); err != nil {
 		return r, fmt.Errorf("%q: %q is no number", s, m[3])
 	}
-	if !r.percent && r.of.name != "errors" && r.of.name != "refused" {
+	if !r.percent && !slices.Contains([]string{"errors", "refused", "gaps"}, r.of.name) {
 		return r, fmt.Errorf("%q: a change of %s is told in percent", s, m[1])
 	}
 	return r, nil

@@ -44,11 +44,7 @@ func (t *textReport) measured(r *Result) {
 	if r.Rate > 0 || len(r.Phases) > 0 {
 		loop = fmt.Sprintf("open loop, %s messages/s", inASecond(r.Rate))
 	}
-	conns := r.Handshake.TotalCount()
-	if len(r.Phases) > 0 { // they come and go
-		conns = int64(r.Conns)
-	}
-	t.line("%d connections, %s bytes, %s, %.1f s counted", conns, r.Sizes, loop, r.Seconds)
+	t.line("%s, %s bytes, %s, %.1f s counted", r.connections(), r.Sizes, loop, r.Seconds)
 	t.line("")
 	c := &r.Counts
 	back := "back"

@@ -18,7 +18,8 @@ type Result struct {
 	Started time.Time `json:"started"`
 	Counted time.Time `json:"counted,omitzero"` // since when it counts
 
-	Conns    int     `json:"conns"`
+	Conns    int     `json:"conns"`  // asked for
+	Opened   int     `json:"opened"` // of these, or in all where they come and go
 	Sizes    string  `json:"sizes,omitempty"`
 	Rate     float64 `json:"rate,omitempty"`     // asked for; 0: closed loop
 	InFlight int     `json:"inFlight,omitempty"` // closed loop
@@ -54,6 +55,9 @@ type Result struct {
 	Tables   []Table       `json:"tables,omitempty"`   // what the job has besides, for the reports
 	Plots    []Plot        `json:"plots,omitempty"`
 	Doubts   []string      `json:"doubts,omitempty"` // why the figures may not be the server's
+
+	Interrupted bool     `json:"interrupted,omitempty"` // it was ended before its time
+	Parts       []Origin `json:"parts,omitempty"`       // of what it was merged
 
 	byChance bool // when messages are due
 }
@@ -195,6 +199,64 @@ func (r *Result) chance(asked float64) float64 {
 		few = max(few, 3*math.Sqrt(asked))
 	}
 	return few
+}
+
+// doubtOpened says that the load was on fewer connections than asked for.
+func (r *Result) doubtOpened() {
+	if n := r.refusals(); float64(n) > 0.01*float64(r.Conns) {
+		r.Doubts = append(r.Doubts, fmt.Sprintf("%d of %d connections were refused: the figures are of fewer than was asked for", n, r.Conns))
+	}
+}
+
+// Interrupt notes that the run of a job was ended before its time.
+func (r *Result) Interrupt(j Job) {
+	r.Interrupted = true
+	doubt := fmt.Sprintf("the run was interrupted after %.1f s", r.Seconds)
+	if of := counts(j); of > 0 {
+		doubt += fmt.Sprintf(" of %v", of)
+	}
+	r.Doubts = append([]string{doubt}, r.Doubts...)
+}
+
+// counts is how long the part of a job is that counts; 0: nobody knows before.
+func counts(j Job) (all time.Duration) {
+	switch p := j.(type) {
+	case Echo:
+		return p.Duration
+	case Fanout:
+		return p.Duration
+	case Storm:
+		return p.Duration
+	case Idle:
+		return p.Duration
+	case *Scenario:
+		return counts(*p)
+	case Scenario:
+		for i := range p.Phases {
+			all += p.Phases[i].For
+		}
+	}
+	return all
+}
+
+// connections says how many connections there were.
+func (r *Result) connections() string {
+	opened, refused := r.Handshake.count(), r.refusals()
+	switch {
+	case len(r.Phases) > 0 || r.Compare != nil: // they come and go
+		return fmt.Sprintf("%d connections", r.Conns)
+	case refused == 0:
+		return fmt.Sprintf("%d connections", opened)
+	}
+	return fmt.Sprintf("%d connections asked, %d opened, %d refused", r.Conns, opened, refused)
+}
+
+// count is how many times there are.
+func (h Histogram) count() int64 {
+	if h.Histogram == nil {
+		return 0
+	}
+	return h.TotalCount()
 }
 
 // Round gives a time with three digits or so, as people read it.

@@ -24,6 +24,7 @@ func (p Echo) Run(ctx context.Context, tell func(Progress)) (*Result, error) {
 	r.late(r.job.lanes.rest())
 	r.finish(counted)
 	r.doubtLoop()
+	result.doubtOpened()
 	return result, nil
 }
 

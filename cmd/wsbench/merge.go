@@ -18,6 +18,9 @@ func (c *mergeCmd) Run(to *console) error {
 	if err != nil {
 		return &usageError{err}
 	}
+	if err := c.output.apart(); err != nil {
+		return &usageError{err}
+	}
 	names := map[string]int{}
 	for _, file := range c.Parts {
 		names[filepath.Base(file)]++

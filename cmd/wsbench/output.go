@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/headrace/headrace/bench"
@@ -28,6 +30,9 @@ func (o *output) carryOut(ctx context.Context, job bench.Job, to *console) error
 	if err != nil {
 		return &usageError{err}
 	}
+	if err := o.apart(); err != nil {
+		return &usageError{err}
+	}
 	if err := job.Check(); err != nil {
 		return &usageError{err}
 	}
@@ -45,6 +50,7 @@ func (o *output) carryOut(ctx context.Context, job bench.Job, to *console) error
 	case err != nil:
 		return err
 	case ctx.Err() != nil:
+		result.Interrupt(job)
 		fmt.Fprintln(to.err, "wsbench: interrupted; this is what was measured until then")
 	}
 	return o.write(result, limits, to.out)
@@ -61,26 +67,65 @@ func (o *output) thresholds() (all []bench.Threshold, err error) {
 	return all, nil
 }
 
-// write writes the report and the files, and says whether the result is good enough.
-func (o *output) write(r *bench.Result, limits []bench.Threshold, out io.Writer) error {
-	if err := r.WriteText(out); err != nil {
-		return err
+// file is one of the files that a result goes to, if it has a name.
+type file struct {
+	flag, name string
+	write      func(io.Writer) error
+}
+
+// files are those of a result; r may be nil for their names only.
+func (o *output) files(r *bench.Result) []file {
+	return []file{
+		{"--json", o.JSON, func(w io.Writer) error { return json.NewEncoder(w).Encode(r) }},
+		{"--html", o.HTML, r.WriteHTML},
+		{"--csv", o.CSV, r.WriteCSV},
+		{"--hgrm", o.Hgrm, r.WriteHgrm},
 	}
-	for _, f := range []struct {
-		name  string
-		write func(io.Writer) error
-	}{
-		{o.JSON, func(w io.Writer) error { return json.NewEncoder(w).Encode(r) }},
-		{o.HTML, r.WriteHTML},
-		{o.CSV, r.WriteCSV},
-		{o.Hgrm, r.WriteHgrm},
-	} {
+}
+
+// apart says whether two of the files are one.
+func (o *output) apart() error {
+	all := o.files(nil)
+	all = slices.DeleteFunc(all, func(f file) bool { return f.name == "" })
+	for i, b := range all {
+		for _, a := range all[:i] {
+			if sameFile(a.name, b.name) {
+				return fmt.Errorf("%s and %s are the same file: %s", a.flag, b.flag, b.name)
+			}
+		}
+	}
+	return nil
+}
+
+// sameFile says whether what is written to one name would be lost to the other. A pipe or
+// a device takes both.
+func sameFile(a, b string) bool {
+	inA, err := os.Stat(a)
+	if err != nil {
+		return filepath.Clean(a) == filepath.Clean(b)
+	}
+	inB, err := os.Stat(b)
+	return err == nil && inA.Mode().IsRegular() && os.SameFile(inA, inB)
+}
+
+// write writes the files and the report, and says whether the result is good enough. The
+// files are first, and each is tried: a terminal that is gone, or a full disk, takes no
+// more of the result than it must.
+func (o *output) write(r *bench.Result, limits []bench.Threshold, out io.Writer) error {
+	var failed error
+	for _, f := range o.files(r) {
 		if f.name == "" {
 			continue
 		}
-		if err := writeFile(f.name, f.write); err != nil {
-			return err
+		if err := writeFile(f.name, f.write); err != nil && failed == nil {
+			failed = err
 		}
+	}
+	if err := r.WriteText(out); err != nil && failed == nil {
+		failed = err
+	}
+	if failed != nil {
+		return failed
 	}
 	var crossed []string
 	for _, t := range limits {
