@@ -105,6 +105,9 @@ func (s Scenario) Check() error {
 	if s.URL == "" {
 		return errors.New("no url: write url: ws://host:port/path into the scenario, or give one on the command line")
 	}
+	if err := checkPlaces(s.URL); err != nil {
+		return fmt.Errorf("url: %w", err)
+	}
 	if err := s.Target.check(); err != nil {
 		return err
 	}
@@ -182,6 +185,7 @@ func (p *Stage) check(wrong func(bad bool, where, format string, a ...any), wher
 	if p.Reconnect != nil {
 		share("reconnect", p.Reconnect.Share)
 		wrong(p.Reconnect.Within < 0 || p.Reconnect.Within > maxWithin, where+".reconnect.within", "it is 0s to %v", maxWithin)
+		wrong(p.Reconnect.Within > p.For, where+".reconnect.within", "it is longer than the phase (%v)", p.For)
 	}
 }
 
