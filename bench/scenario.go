@@ -111,6 +111,11 @@ func (s Scenario) Check() error {
 	if err := s.Target.check(); err != nil {
 		return err
 	}
+	for _, t := range s.FailIf {
+		if err := t.Fits(s); err != nil {
+			return fmt.Errorf("fail if: %w", err)
+		}
+	}
 	return s.check()
 }
 
@@ -144,6 +149,10 @@ func (s *Scenario) check() error {
 		wrong(total > maxScenarioTime, where+".for", "all phases together take more than %v", maxScenarioTime)
 		most = max(most, s.Phases[i].Conns.From, s.Phases[i].Conns.To)
 	}
+	for i, t := range s.FailIf { // of which process is known later
+		err := t.fits(measures{messages: true, handshakes: true, memory: true})
+		wrong(err != nil, fmt.Sprintf("fail if[%d]", i), "%v", err)
+	}
 	wrong(most == 0, "phases[0].connections", "no phase has a connection: say how many there are, such as 100 or 0..500")
 	if found == nil {
 		return nil
@@ -170,6 +179,10 @@ func (p *Stage) check(wrong func(bad bool, where, format string, a ...any), wher
 	share := func(key string, v float64) {
 		wrong(v <= 0 || v > 1, where+"."+key+".share", "it is more than 0%% and at most 100%%")
 		wrong(p.Conns.From < 1, where+"."+key, "there are no connections at the beginning of this phase")
+	}
+	for i, t := range p.FailIf {
+		err := t.fits(measures{messages: true})
+		wrong(err != nil, fmt.Sprintf("%s.fail if[%d]", where, i), "%v", err)
 	}
 	wrong(p.For <= 0, where+".for", "it is more than 0")
 	wrong(min(p.Conns.From, p.Conns.To) < 0 || max(p.Conns.From, p.Conns.To) > maxScenarioConn, where+".connections", "there are 0 to %d", maxScenarioConn)
