@@ -279,5 +279,8 @@ func (s Scenario) Run(ctx context.Context, tell func(Progress)) (*Result, error)
 			return nil, err
 		}
 	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	return r.perform(ctx)
 }

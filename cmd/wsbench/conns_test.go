@@ -47,6 +47,7 @@ func TestExitCodesOfConnections(t *testing.T) {
 		{storm("ws://127.0.0.1:1/"), exitFailed, "connection refused"},
 		{storm(url, "--rate=100", "--churn"), exitOK, "30 asked for: 30 opened"},
 		{storm(url, "--at-once=3", "--hold=50ms"), exitOK, "closed loop, 3 at once; each connection closes after 50ms"},
+		{storm(full, "--rate=100", "--fail-if=errors>0"), exitFailed, "no handshake got through"},
 		{storm(full, "--rate=100", "--fail-if=refused>0"), exitCrossed, "with Retry-After, 5 to 5 s"},
 	} {
 		var out, errs bytes.Buffer

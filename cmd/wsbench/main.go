@@ -10,7 +10,6 @@ import (
 	"os"
 	"runtime"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 
@@ -116,7 +115,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	case errors.As(err, &usage):
 		code = exitUsage
 	case errors.As(err, &interrupted):
-		code = exitSignal + int(syscall.SIGINT)
+		code = exitCode(ctx)
 	default:
 		code = exitFailed
 	}
