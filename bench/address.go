@@ -50,7 +50,7 @@ func (t *Target) checkAddress() error {
 		if strings.Contains(t.URL, "@") {
 			return errors.New("the URL is malformed")
 		}
-		return fmt.Errorf("%q: %w", t.URL, failed.Err)
+		return fmt.Errorf("%q: %s", t.URL, t.conceal(0, failed.Err.Error()))
 	}
 	name, _ := t.socket(0)
 	_, _, local := t.unix()

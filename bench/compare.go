@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
@@ -114,16 +115,26 @@ func (p Compare) Run(ctx context.Context, tell func(Progress)) (*Result, error) 
 	}
 	for i, turn := range order {
 		if err := c.round(ctx, i+1, turn); err != nil {
-			if ctx.Err() == nil {
-				return nil, err
+			if ctx.Err() != nil {
+				break
 			}
-			break
+			c.failed = append(c.failed, fmt.Sprintf("round %d failed: %v", i+1, err))
+			if c.died() {
+				break
+			}
+			continue
 		}
+		c.order = append(c.order, turn)
+		c.numbers = append(c.numbers, i+1)
 	}
-	if len(c.rounds) < 2 {
+	switch {
+	case len(c.rounds) >= 2:
+	case ctx.Err() != nil:
 		return nil, fmt.Errorf("it was stopped after %d rounds that count: %w", len(c.rounds), context.Cause(ctx))
+	default:
+		return nil, fmt.Errorf("there are only %d complete rounds: %s", len(c.rounds), strings.Join(c.failed, "; "))
 	}
-	return c.report(order), nil
+	return c.report(), nil
 }
 
 // comparing is a comparison under way.
@@ -134,6 +145,15 @@ type comparing struct {
 	at     [2]contender
 	rounds [][2]measured // by round and side
 	begun  bool          // a run
+
+	order   [][2]int // of rounds: which side was the first
+	numbers []int    // of rounds, from 1 on: those that have failed are left out
+	failed  []string
+}
+
+// died says whether a server that was started, and is not started anew, is no more.
+func (c *comparing) died() bool {
+	return slices.ContainsFunc(c.at[:], func(at contender) bool { return !c.plan.Restart && at.server != nil && at.server.died() != nil })
 }
 
 // contender is a side with its process, if that is known.
@@ -189,12 +209,12 @@ func (c *comparing) round(ctx context.Context, number int, turn [2]int) error {
 	for _, i := range turn {
 		at := &c.at[i]
 		result, err := c.run(ctx, number, at)
-		if err != nil {
-			return fmt.Errorf("%s: %w", at.name, err)
-		}
 		isFresh := c.plan.Restart && at.server != nil
 		if c.plan.Restart {
 			at.endServer()
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", at.name, err)
 		}
 		if number == 0 {
 			continue

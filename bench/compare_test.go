@@ -201,6 +201,33 @@ func TestCompareIsStopped(t *testing.T) {
 	}
 }
 
+// A round that fails is left out, and told; so is a side that answers nothing.
+func TestCompareKeepsCompleteRounds(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int32
+	url := serve(t, engine.Endpoint{
+		Handler: engine.HandlerFuncs{Message: echoes},
+		Admit: func(*engine.Request) error {
+			if i := n.Add(1); i > 20 && i <= 25 { // those of the first run of round 2
+				return &engine.Refusal{Status: 503}
+			}
+			return nil
+		},
+	})
+	p := Compare{Echo: quick(), A: Side{URL: url}, B: Side{URL: url}, Rounds: 4, Seed: 1}
+	r, err := p.Run(context.Background(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Failed) != 1 || !strings.Contains(r.Failed[0], "round 2 failed: ") || len(r.Compare.First) != 3 || r.Tables[2].Rows[1][0] != "3" || len(r.Doubts) > 0 && strings.Contains(r.Doubts[0], "stopped") {
+		t.Errorf("%q, %+v, %v", r.Failed, r.Compare, r.Tables[2].Rows)
+	}
+	p.Rounds, p.B.URL, p.Echo.Grace = 2, serve(t, onMessage(func(*engine.Conn, engine.Op, []byte) {})), 50*time.Millisecond
+	if r, err = p.Run(context.Background(), nil); err != nil || len(r.Failed) != 1 || !strings.Contains(r.Failed[0], "B has answered nothing") {
+		t.Errorf("%v: %+v", err, r)
+	}
+}
+
 func TestComparePlansAreChecked(t *testing.T) {
 	started := Command{Args: []string{"x"}}
 	for wants, spoil := range map[string]func(*Compare){

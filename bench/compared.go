@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -112,7 +113,7 @@ func (r *Ratio) Says() string {
 }
 
 // report makes the result.
-func (c *comparing) report(order [][2]int) *Result {
+func (c *comparing) report() *Result {
 	p := c.plan
 	e, _ := p.Echo.withDefaults()
 	empty := Histogram{newHistogram()}
@@ -121,22 +122,31 @@ func (c *comparing) report(order [][2]int) *Result {
 		Conns: e.Conns, Sizes: e.Sizes.String(), Rate: e.Rate, InFlight: e.InFlight, Latency: empty, Lag: empty, Handshake: empty,
 	}
 	f := &Compared{Seed: p.Seed, Restart: p.Restart, Ratios: ratios(c.rounds, e.Rate > 0)}
-	for _, turn := range order[:len(c.rounds)] {
+	for _, turn := range c.order {
 		f.First = append(f.First, c.at[turn[0]].name)
 	}
 	res.Compare = f
 	for i := range f.Ratios {
 		res.Findings = append(res.Findings, f.Ratios[i].Says())
 	}
-	if len(c.rounds) < p.Rounds {
-		res.Doubts = append(res.Doubts, fmt.Sprintf("it was stopped after %d rounds of %d", len(c.rounds), p.Rounds))
+	res.Failed = c.failed
+	if n := len(c.rounds) + len(c.failed); n < p.Rounds {
+		res.Doubts = append(res.Doubts, fmt.Sprintf("it was stopped after %d rounds of %d", n, p.Rounds))
 	}
 	for i := range c.at {
+		if c.isSilent(i) {
+			res.Failed = append(res.Failed, c.at[i].name+" has answered nothing: there is nothing to compare")
+		}
 		res.Doubts = append(res.Doubts, c.at[i].allDoubts(len(c.rounds))...)
 	}
 	res.Tables = []Table{f.table(), c.sideTable(), c.roundTable(f)}
 	res.Plots = []Plot{f.plot()}
 	return res
+}
+
+// isSilent says whether no message of a side has come back in any round.
+func (c *comparing) isSilent(i int) bool {
+	return !slices.ContainsFunc(c.rounds, func(both [2]measured) bool { return both[i][throughput] > 0 })
 }
 
 // allDoubts says what is wrong with a side.
@@ -187,7 +197,7 @@ func (c *comparing) roundTable(f *Compared) Table {
 		}
 	}
 	for i, both := range c.rounds {
-		row := []string{fmt.Sprint(i + 1), f.First[i]}
+		row := []string{fmt.Sprint(c.numbers[i]), f.First[i]}
 		for _, k := range known {
 			row = append(row, short(both[0][k]), short(both[1][k]))
 		}

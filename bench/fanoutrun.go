@@ -139,7 +139,9 @@ func (r *fanRun) measure(ctx context.Context) (*Result, error) {
 	r.watch(ctx, from, until, r.take)
 	r.noteUsage(len(j.lanes.all()))
 	j.until.Store(min(j.until.Load(), int64(r.now()))) // if ctx has ended
-	r.await()
+	if ctx.Err() == nil || j.until.Load() > int64(from) {
+		r.await()
+	}
 	driving.stop()
 	if j.posts != nil {
 		j.posts.end()
@@ -152,8 +154,12 @@ func (r *fanRun) measure(ctx context.Context) (*Result, error) {
 	if refusal := j.refusal.Load(); refusal != nil && r.total.Received == 0 {
 		return nil, fmt.Errorf("the server refused what was published, and nothing came to a subscriber: %s", *refusal)
 	}
+	counted := max(0, time.Duration(j.until.Load())-from)
+	if counted == 0 && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	unfinished := r.reckon()
-	res := r.finish(max(0, time.Duration(j.until.Load())-from))
+	res := r.finish(counted)
 	r.report(res, unfinished)
 	return res, nil
 }

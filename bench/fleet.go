@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,12 +95,17 @@ func (f *fleet) dial(ctx context.Context, i int, due time.Time, h engine.Handler
 	return c, nil
 }
 
+// try opens connection i without counting it. Its error has no secrets: a *dialError.
 func (f *fleet) try(ctx context.Context, i int, h engine.Handler) (*engine.Conn, error) {
 	d, err := f.client.Dialer(f.target.at(i), f.target.options(i, h))
 	if err != nil {
-		return nil, err
+		return nil, &dialError{err, f.target, i}
 	}
-	return d.Dial(ctx)
+	c, err := d.Dial(ctx)
+	if err != nil {
+		return nil, &dialError{err, f.target, i}
+	}
+	return c, nil
 }
 
 // open opens connections 0 to n-1. each, if not nil, is called about once a second. It
@@ -145,8 +149,7 @@ func (f *fleet) open(ctx context.Context, n int, how Opening, handler func(i int
 		if f.last == nil {
 			return context.Cause(ctx)
 		}
-		// The error itself has the URL, and that may have a secret.
-		return errors.Join(context.Cause(ctx), fmt.Errorf("%s: %w", f.target.shown(), cmp.Or(errors.Unwrap(f.last), f.last)))
+		return errors.Join(context.Cause(ctx), f.last)
 	}
 	return nil
 }
@@ -205,8 +208,12 @@ func reason(err error) string {
 	if errors.As(err, &refused) {
 		return fmt.Sprintf("answered with %d %s", refused.Response.StatusCode, http.StatusText(refused.Response.StatusCode))
 	}
+	conceal := func(text string) string { return text }
+	if failed := (*dialError)(nil); errors.As(err, &failed) {
+		conceal = func(text string) string { return failed.target.conceal(failed.i, text) }
+	}
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner
 	}
-	return err.Error()
+	return conceal(err.Error())
 }

@@ -20,10 +20,17 @@ type Found struct {
 
 // report makes the result: the best step's, with what was found.
 func (s *searching) report() (*Result, error) {
-	if len(s.steps) == 0 {
+	var res Result
+	switch {
+	case len(s.steps) > 0:
+		res = *s.results[s.best()]
+	case s.stopped == stoppedByTime:
+		s.result, s.total = &s.base, newRecorder()
+		s.collect(0)
+		res = s.base
+	default:
 		return nil, errors.New("the first step did not come to its end: " + s.stopped)
 	}
-	res := *s.results[s.best()]
 	res.Tables = []Table{stepTable(s.steps)}
 	res.Plots = []Plot{stepPlot(s.steps)}
 	b := &s.bounds
@@ -71,6 +78,9 @@ func (s *searching) conclude(res *Result, slo string) {
 	switch {
 	case s.stopped == stoppedByUser || s.stopped == stoppedByTime:
 		doubt("%s before the bounds were within %.3g%%", s.stopped, 100*b.precision)
+		if s.stopped == stoppedByTime && b.low == 0 {
+			fail("nothing was found within %v (--max-time)", s.plan.MaxTime)
+		}
 	case s.stopped != "":
 		f.Limit = "server"
 		fail("%s", s.stopped)

@@ -20,6 +20,9 @@ func (p Echo) Run(ctx context.Context, tell func(Progress)) (*Result, error) {
 	}
 	defer r.close()
 	counted := r.measure(ctx, stretch{rate: plan.Rate, warmup: plan.Warmup, duration: plan.Duration, grace: plan.Grace}).counted
+	if counted == 0 && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	r.close() // what has not come back by now is lost
 	r.late(r.job.lanes.rest())
 	r.finish(counted)
@@ -38,7 +41,11 @@ func (p *Echo) begin(ctx context.Context, result *Result, tell func(Progress)) (
 	result.byChance = p.Poisson
 	r := &echoRun{session: s, plan: p, job: newEchoJob(newContent(p.op(), p.Sizes.Max), p.Sizes, p.InFlight, p.Patience)}
 	r.job.began = s.began
-	if err := s.connect(ctx, p.Conns, p.Opening, r.handler); err != nil {
+	err = s.connect(ctx, p.Conns, p.Opening, r.handler)
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		s.close()
 		return nil, err
 	}

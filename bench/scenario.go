@@ -105,8 +105,16 @@ func (s Scenario) Check() error {
 	if s.URL == "" {
 		return errors.New("no url: write url: ws://host:port/path into the scenario, or give one on the command line")
 	}
+	if err := checkPlaces(s.URL); err != nil {
+		return fmt.Errorf("url: %w", err)
+	}
 	if err := s.Target.check(); err != nil {
 		return err
+	}
+	for _, t := range s.FailIf {
+		if err := t.Fits(s); err != nil {
+			return fmt.Errorf("fail if: %w", err)
+		}
 	}
 	return s.check()
 }
@@ -141,6 +149,10 @@ func (s *Scenario) check() error {
 		wrong(total > maxScenarioTime, where+".for", "all phases together take more than %v", maxScenarioTime)
 		most = max(most, s.Phases[i].Conns.From, s.Phases[i].Conns.To)
 	}
+	for i, t := range s.FailIf { // of which process is known later
+		err := t.fits(measures{messages: true, handshakes: true, memory: true})
+		wrong(err != nil, fmt.Sprintf("fail if[%d]", i), "%v", err)
+	}
 	wrong(most == 0, "phases[0].connections", "no phase has a connection: say how many there are, such as 100 or 0..500")
 	if found == nil {
 		return nil
@@ -168,6 +180,10 @@ func (p *Stage) check(wrong func(bad bool, where, format string, a ...any), wher
 		wrong(v <= 0 || v > 1, where+"."+key+".share", "it is more than 0%% and at most 100%%")
 		wrong(p.Conns.From < 1, where+"."+key, "there are no connections at the beginning of this phase")
 	}
+	for i, t := range p.FailIf {
+		err := t.fits(measures{messages: true})
+		wrong(err != nil, fmt.Sprintf("%s.fail if[%d]", where, i), "%v", err)
+	}
 	wrong(p.For <= 0, where+".for", "it is more than 0")
 	wrong(min(p.Conns.From, p.Conns.To) < 0 || max(p.Conns.From, p.Conns.To) > maxScenarioConn, where+".connections", "there are 0 to %d", maxScenarioConn)
 	wrong(min(p.Rate.From, p.Rate.To) < 0 || max(p.Rate.From, p.Rate.To) > maxScenarioRate, where+".rate", "it is 0 to %d messages a second", maxScenarioRate)
@@ -182,6 +198,7 @@ func (p *Stage) check(wrong func(bad bool, where, format string, a ...any), wher
 	if p.Reconnect != nil {
 		share("reconnect", p.Reconnect.Share)
 		wrong(p.Reconnect.Within < 0 || p.Reconnect.Within > maxWithin, where+".reconnect.within", "it is 0s to %v", maxWithin)
+		wrong(p.Reconnect.Within > p.For, where+".reconnect.within", "it is longer than the phase (%v)", p.For)
 	}
 }
 
@@ -261,6 +278,9 @@ func (s Scenario) Run(ctx context.Context, tell func(Progress)) (*Result, error)
 		if err := se.connect(ctx, first, Opening{AtOnce: dialsAtOnce}, handler); err != nil {
 			return nil, err
 		}
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	return r.perform(ctx)
 }

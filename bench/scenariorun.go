@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -39,8 +41,11 @@ func (r *scenarioRun) perform(ctx context.Context) (*Result, error) {
 	helpers.stop()
 	r.close() // what has not come back by now is lost
 	r.total.add(p.crowd.rest())
+	if ended <= 0 && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if opened, _ := r.attempts(); opened == 0 {
-		return nil, r.session.fleet.last
+		return nil, cmp.Or(r.session.fleet.last, context.Cause(ctx), errors.New("no connection was opened"))
 	}
 	return r.conclude(max(0, ended)), nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +21,26 @@ func parseText(s string) (string, error) {
 	return s, nil
 }
 
-func parseURL(s string) (string, error) { return s, (&Target{URL: s}).check() }
+// parseURL reads one whose lines, if it has a place for them, come later.
+func parseURL(s string) (string, error) {
+	if err := checkPlaces(s); err != nil {
+		return s, err
+	}
+	return s, (&Target{URL: s, Lines: []string{"1"}}).check()
+}
+
+var bracedWord = regexp.MustCompile(`\{[A-Za-z][\w%-]*\}`)
+
+// checkPlaces says whether a URL has something like a place that is none. In messages
+// any brace may stand for itself; here it cannot (RFC 3986 §2).
+func checkPlaces(url string) error {
+	for _, word := range bracedWord.FindAllString(url, -1) {
+		if !places.MatchString(word) {
+			return fmt.Errorf("%s is no place that is filled in; there are {i}, {i%%10}, {n}, {time} and {line} (write %%7B for a brace)", word)
+		}
+	}
+	return nil
+}
 
 func parseSeed(s string) (uint64, error) {
 	n, err := strconv.ParseUint(s, 10, 32)

@@ -27,7 +27,7 @@ type Search struct {
 	// breaks an SLO for the first time: the majority holds. It is odd; zero means 3.
 	Repeats int
 
-	MaxTime time.Duration // for all steps; zero means 10 min
+	MaxTime time.Duration // for all steps and what is waited for after each; zero means 10 min
 	Drain   time.Duration // how long messages may come back after a step; zero means 10 s
 	Loops   int           // event loops of the client; zero: one less than processors
 }
@@ -102,6 +102,9 @@ func (p Search) Run(ctx context.Context, tell func(Progress)) (*Result, error) {
 	s.stopped = s.search(limited)
 	if ctx.Err() != nil {
 		s.stopped = stoppedByUser
+	}
+	if len(s.steps) == 0 && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	return s.report()
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"sync"
@@ -180,6 +181,28 @@ func TestSearchEndsEarly(t *testing.T) {
 	}
 }
 
+// A server that answers nothing: what is on its way is not waited for beyond the time
+// there is, and that there is no result is a failure.
+func TestSearchThatFindsNothingInTime(t *testing.T) {
+	t.Parallel()
+	p := Search{
+		Target: Target{URL: serve(t, onMessage(func(*engine.Conn, engine.Op, []byte) {}))}, SLO: slos(t, "p50<1s"),
+		MaxTime: 600 * time.Millisecond, Drain: time.Hour,
+	}
+	began := time.Now()
+	r := search(t, p)
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if len(r.Search.Steps) != 0 || !strings.Contains(strings.Join(r.Failed, ""), "nothing was found within 600ms") {
+		t.Errorf("%+v, %q", r.Search, r.Failed)
+	}
+	var text strings.Builder
+	if b, err := json.Marshal(r); err != nil || len(b) == 0 || r.WriteText(&text) != nil || r.WriteHTML(&text) != nil {
+		t.Errorf("%v\n%s", err, &text)
+	}
+}
+
 func TestJudge(t *testing.T) {
 	flows := func(sent, back uint64) stretched { // in 5 s
 		return stretched{first: flow{at: time.Second}, last: flow{at: 6 * time.Second, begun: sent, back: back}}
@@ -207,6 +230,9 @@ func TestJudge(t *testing.T) {
 		"few messages":        {resultOf(100, 0), flows(50, 41), nil, Kept, ""},
 		"slow":                {resultOf(300, 0), flows(300, 300), nil, Broken, "p50 is 150"},
 		"slow, and so are we": {resultOf(300, 0), flows(300, 300), late, ByClient, "sent late"},
+		"lost, and late":      {spoilt(func(c *Counts) { c.Received, c.Lost = 40, 60 }), flows(1000, 990), late, Broken, "have not come back"},
+		"lost, not all":       {spoilt(func(c *Counts) { c.Sent, c.Lost = 130, 30 }), flows(130, 100), late, Broken, "30 of 130 messages were lost"},
+		"slow, and lost":      {resultOf(300, 1), flows(301, 300), late, ByClient, "sent late"},
 		"dropped, and slow":   {spoilt(func(c *Counts) { c.Dropped = 1 }), flows(1000, 970), late, Broken, "1 connections were dropped"},
 		"not sent":            {spoilt(func(c *Counts) { c.NotSent = 7 }), flows(100, 100), nil, Broken, "7 messages could not be sent"},
 		"given up":            {resultOf(0, 0), stretched{cut: true, last: flow{begun: 100}}, nil, Broken, "given up: 100 messages were waiting"},

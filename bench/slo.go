@@ -50,6 +50,16 @@ func (o SLO) kept(r *Result) (kept, isClose bool, is string) {
 	return o.holds(v), v > o.limit/closeTo && v < o.limit*closeTo, fmt.Sprintf("%s is %s", o.what, is)
 }
 
+// brokenByLoss says whether what has come back would keep a latency: only what has not
+// come back breaks it.
+func (o SLO) brokenByLoss(r *Result) bool {
+	if r.Counts.Lost == 0 {
+		return false
+	}
+	v, is := o.value(r)
+	return is == "" || o.holds(v)
+}
+
 // A latency is close to its limit within this factor, a count by so many.
 const (
 	closeTo   = 1.25

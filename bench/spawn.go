@@ -42,7 +42,7 @@ func (c Command) start(ctx context.Context, t *Target) (*spawned, error) {
 	setIfZero(&c.Start, 15*time.Second)
 	setIfZero(&c.Stop, 5*time.Second)
 	if t.accepts(ctx) == nil {
-		return nil, fmt.Errorf("%s is answered before %q is started: end what listens there", t.URL, c.Args[0])
+		return nil, fmt.Errorf("%s is answered before %q is started: end what listens there", t.shown(), c.Args[0])
 	}
 	s := &spawned{stop: c.Stop, ended: make(chan struct{})}
 	s.cmd = exec.Command(c.Args[0], c.Args[1:]...)
@@ -133,13 +133,13 @@ func (s *spawned) await(ctx context.Context, t *Target, limit time.Duration) err
 			if s.err != nil {
 				how = s.err.Error()
 			}
-			return fmt.Errorf("ended before it accepted a connection at %s (%s)", t.URL, how)
+			return fmt.Errorf("ended before it accepted a connection at %s (%s)", t.shown(), how)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return fmt.Errorf("did not accept a connection at %s within %v: %w", t.URL, limit, last)
+	return fmt.Errorf("did not accept a connection within %v: %w", limit, last)
 }
 
 // accepts tries one opening handshake.

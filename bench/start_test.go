@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,33 @@ func TestStartAt(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	plan.StartAt = time.Now().Add(time.Hour)
-	if r, err = plan.Run(ctx, nil); err != nil || r.Counts.Sent != 0 {
+	if r, err = plan.Run(ctx, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a run that was ended while it waited: %v, %+v", err, r)
+	}
+}
+
+// Ctrl-C before anything counts is no report of zeros.
+func TestInterruptedInTheWarmUp(t *testing.T) {
+	t.Parallel()
+	at := Target{URL: serve(t, onMessage(echoes))}
+	size := Sizes{Min: 40, Max: 40}
+	for name, job := range map[string]Job{
+		"echo":   Echo{Target: at, Sizes: size, Conns: 2, Rate: 50, Warmup: time.Hour, Duration: time.Second, Loops: 1},
+		"search": Search{Target: at, Sizes: size, Conns: 2, SLO: slos(t, "p50<1s"), Warmup: time.Minute, Step: time.Second, Loops: 1},
+		"storm":  Storm{Target: at, Rate: 20, Churn: true, Warmup: time.Hour, Duration: time.Second, Loops: 1},
+		"fanout": Fanout{Target: at, Subscribers: 2, Publishers: 1, Rate: 20, Sizes: size, Settle: time.Millisecond, Warmup: time.Hour, Duration: time.Second, Loops: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if err := job.Check(); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			defer time.AfterFunc(200*time.Millisecond, cancel).Stop()
+			if r, err := job.Run(ctx, nil); !errors.Is(err, context.Canceled) {
+				t.Errorf("%v, %+v", err, r)
+			}
+			cancel()
+		})
 	}
 }

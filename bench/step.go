@@ -39,7 +39,9 @@ func (s *searching) step(ctx context.Context, rate float64) (step Step, stopped 
 	if end, ok := ctx.Deadline(); ok && time.Until(end) < s.plan.Warmup+s.plan.Step {
 		return step, stoppedByTime
 	}
-	if err := s.settle(ctx); err != nil {
+	if err := s.settle(ctx); ctx.Err() != nil {
+		return step, stoppedByTime
+	} else if err != nil {
 		return step, err.Error()
 	}
 	res := s.base
@@ -62,7 +64,8 @@ func (s *searching) step(ctx context.Context, rate float64) (step Step, stopped 
 }
 
 // judge gives the verdict on a step. clientDoubts is what the client itself may have done to
-// it: then the server is not blamed for latencies, but it is for errors.
+// it: then the server is not blamed for latencies, but it is for errors, and for what has
+// not come back at all after all the time there was.
 func judge(all []SLO, r *Result, how stretched, clientDoubts []string) Step {
 	step := Step{
 		Rate: r.Rate, Achieved: how.achieved(), Seconds: r.Seconds,
@@ -82,7 +85,7 @@ func judge(all []SLO, r *Result, how stretched, clientDoubts []string) Step {
 		switch {
 		case kept:
 			good = append(good, is)
-		case o.quant > 0:
+		case o.quant > 0 && !o.brokenByLoss(r):
 			slow = append(slow, is)
 		default:
 			wrong = append(wrong, is)
@@ -91,7 +94,11 @@ func judge(all []SLO, r *Result, how stretched, clientDoubts []string) Step {
 	if how.cut {
 		slow = append(slow, fmt.Sprintf("given up: %d messages were waiting", how.last.waiting()))
 	} else if sent, back := how.fell(); sent-back > how.tolerated(sent) {
-		slow = append(slow, fmt.Sprintf("the server fell behind: %.0f messages were sent, %.0f came back", sent, back))
+		if lost := float64(r.Counts.Lost); lost > 0 && sent-back-lost <= how.tolerated(sent) {
+			wrong = append(wrong, fmt.Sprintf("%.0f of %.0f messages were lost", lost, sent))
+		} else {
+			slow = append(slow, fmt.Sprintf("the server fell behind: %.0f messages were sent, %.0f came back", sent, back))
+		}
 	}
 	if n := r.Counts.Dropped; n > 0 {
 		wrong = append(wrong, fmt.Sprintf("%d connections were dropped", n))

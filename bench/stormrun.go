@@ -35,6 +35,9 @@ func (p Storm) Run(ctx context.Context, tell func(Progress)) (*Result, error) {
 		recent: newRecorder(), lag: Histogram{newHistogram()}, lives: newRecorder(),
 	}
 	r.blow(ctx)
+	if r.storm.Asked == 0 && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	return r.end()
 }
 

@@ -75,16 +75,13 @@ func (r *echoRun) measure(ctx context.Context, s stretch) stretched {
 	if sending.Err() != nil {
 		j.wake() // the next message that is due may be far
 	}
-	if ctx.Err() != nil {
-		s.grace = min(s.grace, hurry)
-	}
-	r.await(s)
+	r.await(ctx, s)
 	stop()
 	how.counted = max(0, time.Duration(j.until.Load())-from)
 	return how
 }
 
-// hurry is the grace there is when the run is stopped from outside.
+// hurry is the grace there still is when the run is stopped from outside.
 const hurry = 2 * time.Second
 
 // isThrough says whether everything that was due is sent. What was sent is in the
@@ -99,8 +96,15 @@ func (r *echoRun) isThrough(s stretch) bool {
 }
 
 // await gives messages that are on their way some time to come back.
-func (r *echoRun) await(s stretch) {
+func (r *echoRun) await(ctx context.Context, s stretch) {
+	hurried := false
 	for end := time.Now().Add(s.grace); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if soon := time.Now().Add(hurry); ctx.Err() != nil && !hurried {
+			hurried = true
+			if soon.Before(end) {
+				end = soon
+			}
+		}
 		through := r.isThrough(s)
 		r.late(r.take())
 		if through && r.flow.waiting() <= 0 {

@@ -160,3 +160,27 @@ func TestTargetsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// A line is hidden in whatever Dial says, wherever the target has it.
+func TestDialErrorsHaveNoLines(t *testing.T) {
+	target := &Target{URL: "ws://{line}.example/?t={line}", Lines: []string{"Secret Token", "Other&Token"}}
+	for i, host := range []string{"Secret%20Token.example", "other&token.example"} {
+		inner := &net.DNSError{Err: "no such host", Name: host}
+		err := &dialError{fmt.Errorf("engine: dial ws://%s/?t=%s: %w", host, escapeLine(target.Lines[i]), inner), target, i}
+		if got := err.Error(); got != "ws://{line}.example/?t={line}: lookup {line}.example: no such host" {
+			t.Error(got)
+		}
+		if got := reason(err); got != "lookup {line}.example: no such host" {
+			t.Error(got)
+		}
+	}
+	f, err := newFleet(&Target{URL: "ws://127.0.0.1:1/?t={line}", Lines: []string{"secret"}}, 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.client.Close()
+	_, err = f.dial(t.Context(), 0, time.Now(), engine.HandlerFuncs{})
+	if err == nil || strings.Contains(err.Error()+f.last.Error(), "secret") || kindOf(err) != refusedByTCP {
+		t.Errorf("%v, %v", err, f.last)
+	}
+}

@@ -31,10 +31,55 @@ func (t Threshold) Crossed(r *Result) (crossed bool, is string) {
 	return t.holds(v), fmt.Sprintf("%s: it is %s", t.text, is)
 }
 
-// Fits says whether a job measures what the threshold is about.
+// Fits says whether a job measures what the threshold is about. refused>0 is about
+// connections that were refused: errors has what went wrong on those that were not.
 func (t Threshold) Fits(j Job) error {
-	if _, fanout := j.(Fanout); !fanout && t.isOfFanout() {
-		return fmt.Errorf("%q: only a fan-out measures that", t.text)
+	var m measures
+	switch j := j.(type) {
+	case Echo:
+		m = measures{messages: true, handshakes: true, memory: j.PID != 0}
+	case Search:
+		m = measures{messages: true, handshakes: true, memory: j.PID != 0}
+	case *Scenario:
+		m = measures{messages: true, handshakes: true, memory: j.PID != 0}
+	case Scenario:
+		m = measures{messages: true, handshakes: true, memory: j.PID != 0}
+	case Fanout:
+		m = measures{messages: true, handshakes: true, fanout: true, memory: j.PID != 0}
+	case Idle:
+		m = measures{messages: j.PingEvery > 0, handshakes: true, opening: true, memory: j.PID != 0 || j.Metrics != ""}
+	case Storm:
+		m = measures{messages: j.Churn, handshakes: true, opening: true, memory: j.PID != 0}
+	default:
+		return nil
 	}
-	return nil
+	return t.fits(m)
+}
+
+// measures is what a job, or a phase of one, measures besides errors and refusals.
+type measures struct {
+	messages   bool // their latency and rate
+	handshakes bool // their latency
+	opening    bool // their rate
+	fanout     bool
+	memory     bool
+}
+
+func (t Threshold) fits(m measures) error {
+	says := ""
+	switch {
+	case t.isOfFanout() && !m.fanout:
+		says = "only a fan-out measures that"
+	case t.of == "handshake" && !m.handshakes:
+		says = "that is measured for the whole run only"
+	case (t.what == "handshakes" || t.what == "not-begun") && !m.opening:
+		says = "only idle and storm measure that"
+	case t.what == "memory" && !m.memory:
+		says = "that is measured only of a server whose process is known (--pid)"
+	case (t.quant > 0 && t.of == "" || t.what == "rate") && !m.messages:
+		says = "nothing is sent that would measure it (idle: --ping-every, storm: --churn)"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%q: %s", t.text, says)
 }

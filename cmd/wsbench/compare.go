@@ -11,6 +11,13 @@ import (
 	"github.com/headrace/headrace/bench"
 )
 
+// reports is the part of output that is of use for two servers.
+type reports struct {
+	JSON   string `group:"report" help:"Write the result to this file, as JSON." type:"path"`
+	HTML   string `group:"report" name:"html" help:"Write a page with plots to this file: it needs nothing else." type:"path"`
+	Strict bool   `group:"report" help:"End with exit code 3 if the client was the slow one in a round, or the rate was not reached."`
+}
+
 // compareCmd is wsbench compare.
 type compareCmd struct {
 	A string `arg:"" name:"url-a" help:"ws://host:port/path or wss://… of A, which B is compared with."`
@@ -32,7 +39,7 @@ type compareCmd struct {
 	handshake
 	load
 	opening
-	output
+	reports
 }
 
 // Help is what --help says besides.
@@ -44,6 +51,8 @@ CPU for a message (of servers that are started here, or with --pid-a and --pid-b
 memory for a connection (with --restart), each with an interval that has the true median
 in it with the confidence told (95% or more from 6 rounds on), and says in words what
 that shows.
+
+Exit code 3: a round has failed (the others count), or a side has answered nothing.
 
   wsbench compare ws://127.0.0.1:9001/echo ws://127.0.0.1:9002/echo \
     --start-a './old --port 9001' --start-b './new --port 9002' --rate 20000 --cpus-server 0
@@ -60,13 +69,11 @@ func (c *compareCmd) Run(ctx context.Context, to *console) error {
 		return &usageError{err}
 	}
 	fmt.Fprintf(to.err, "%d rounds, and one before: about %v in all\n", job.Rounds, job.Takes().Round(time.Second))
-	return c.output.carryOut(ctx, job, to)
+	out := output{JSON: c.JSON, HTML: c.HTML, Strict: c.Strict}
+	return out.carryOut(ctx, job, to)
 }
 
 func (c *compareCmd) job() (job bench.Compare, err error) {
-	if len(c.FailIf) > 0 || c.CSV != "" || c.Hgrm != "" {
-		return job, errors.New("--fail-if, --csv and --hgrm are for one server: use wsbench echo")
-	}
 	if c.CPUsServer != "" && c.StartA == "" && c.StartB == "" {
 		return job, errors.New("--cpus-server is for servers that are started here: --start-a, --start-b")
 	}

@@ -37,7 +37,9 @@ func TestExitCodesOfConnections(t *testing.T) {
 		{idle(full), exitFailed, "503"},
 		{idle(url), exitOK, "all 5 were open at the end"},
 		{idle(url, "--ping-every=100ms", "--pid="+strconv.Itoa(os.Getpid())), exitOK, "for each of 5 connections"},
-		{idle(url, "--fail-if=memory>1"), exitCrossed, "not measured"},
+		{idle(url, "--fail-if=memory>1"), exitUsage, "whose process is known"},
+		{idle(url, "--fail-if=p99>1s"), exitUsage, "--ping-every"},
+		{storm(url, "--fail-if=p99>1s"), exitUsage, "--churn"},
 		{idle(url, "--fail-if=handshakes<1e9"), exitCrossed, "handshakes<1e9: it is"},
 		{storm(url, "--rate=10", "--at-once=10"), exitUsage, "open loop"},
 		{storm(url, "--rate=1e6"), exitUsage, "which are kept"},
@@ -45,6 +47,7 @@ func TestExitCodesOfConnections(t *testing.T) {
 		{storm("ws://127.0.0.1:1/"), exitFailed, "connection refused"},
 		{storm(url, "--rate=100", "--churn"), exitOK, "30 asked for: 30 opened"},
 		{storm(url, "--at-once=3", "--hold=50ms"), exitOK, "closed loop, 3 at once; each connection closes after 50ms"},
+		{storm(full, "--rate=100", "--fail-if=errors>0"), exitFailed, "no handshake got through"},
 		{storm(full, "--rate=100", "--fail-if=refused>0"), exitCrossed, "with Retry-After, 5 to 5 s"},
 	} {
 		var out, errs bytes.Buffer

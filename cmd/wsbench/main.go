@@ -11,7 +11,6 @@ import (
 	"os/signal"
 	"runtime"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 
@@ -119,7 +118,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	case errors.As(err, &usage):
 		code = exitUsage
 	case errors.As(err, &interrupted):
-		code = exitSignal + int(syscall.SIGINT)
+		code = exitCode(ctx)
 	default:
 		code = exitFailed
 	}

@@ -92,7 +92,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"compare", "--help"}, exitOK, "--start-a"},
 		{[]string{"compare"}, exitUsage, "<url-a>"},
 		{[]string{"compare", url, url, "--rounds=1"}, exitUsage, "2 to 1000"},
-		{[]string{"compare", url, url, "--fail-if=p99>1s"}, exitUsage, "use wsbench echo"},
+		{[]string{"compare", url, url, "--fail-if=p99>1s"}, exitUsage, "unknown flag --fail-if"},
 		{[]string{"compare", url, "--start-a=a | b"}, exitUsage, "for a shell"},
 		{[]string{"compare", url, "--start-a='a"}, exitUsage, "invalid command line"},
 		{[]string{"compare", url, "--start-a= "}, exitUsage, "names no program"},

@@ -53,7 +53,13 @@ func (o *output) carryOut(ctx context.Context, job bench.Job, to *console) error
 		result.Interrupt(job)
 		fmt.Fprintln(to.err, "wsbench: interrupted; this is what was measured until then")
 	}
-	return o.write(result, limits, to.out)
+	if err := o.write(result, limits, to.out); err != nil {
+		return err
+	}
+	if s := result.Storm; s != nil && s.Opened == 0 && s.Refused > 0 {
+		return errors.New("no handshake got through: all were refused")
+	}
+	return nil
 }
 
 func (o *output) thresholds() (all []bench.Threshold, err error) {

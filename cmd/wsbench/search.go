@@ -38,7 +38,8 @@ comes back than is sent, or if the server drops a connection. What was on its wa
 waited for before the next step. If the client was the slow one, the server is not
 blamed: the report says that the client's limit was reached first.
 
-Exit code 3: even the lowest rate breaks an SLO, or the highest keeps all.
+Exit code 3: even the lowest rate breaks an SLO, or the highest keeps all, or nothing
+was found within --max-time.
 
   wsbench search ws://127.0.0.1:9001/echo --slo 'p99<20ms' --slo errors=0 --conns 500`
 }

@@ -30,7 +30,7 @@ type stormCmd struct {
 
 // Help is shown by wsbench storm --help.
 func (stormCmd) Help() string {
-	return `Opening handshakes, as after a restart or a deploy. With --rate their latency counts from when each was due. The report has how many were asked for, opened, refused (by status, with the Retry-After that was seen; by TCP, TLS, or for want of time) and not begun, and how connections ended.
+	return `Opening handshakes, as after a restart or a deploy. With --rate their latency counts from when each was due. The report has how many were asked for, opened, refused (by status, with the Retry-After that was seen; by TCP, TLS, or for want of time) and not begun, and how connections ended. What is refused is no error of a connection: the condition for it is refused>0. When all are, the exit code is 1.
 
   wsbench storm ws://127.0.0.1:8080/ --rate 500 --duration 10s --fail-if 'handshake-p99>100ms' --fail-if 'refused>0'
   wsbench storm ws://127.0.0.1:8080/echo --rate 1000 --churn --duration 1m
