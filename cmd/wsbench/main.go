@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"runtime"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 

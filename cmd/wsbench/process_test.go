@@ -133,7 +133,7 @@ func TestInterruptedOnATerminal(t *testing.T) {
 			t.Parallel()
 			o := startOnTerminal(t, nil, "echo", url, "--rate=500", "--conns=3", "--warmup=0s", "--duration=10m")
 			o.await("/s of 500/s asked")
-			o.await("\x1b[36m█")
+			o.await("\x1b[36m") // the curve of the rate
 			interrupt(o)
 			code, out, screen := o.end()
 			if code != exitOK || !strings.Contains(out, "3 connections, 20 bytes, open loop, 500 messages/s") || strings.Contains(out, "\x1b") {
