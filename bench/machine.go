@@ -23,7 +23,7 @@ type Machine struct {
 
 // ThisMachine looks around.
 func ThisMachine() Machine {
-	m := Machine{Processors: runtime.GOMAXPROCS(0), Go: runtime.Version(), Processor: runtime.GOARCH, Version: Version()}
+	m := Machine{Processors: processors(), Go: runtime.Version(), Processor: runtime.GOARCH, Version: Version()}
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {
 		m.Kernel = unix.ByteSliceToString(name.Sysname[:]) + " " + unix.ByteSliceToString(name.Release[:])
@@ -56,4 +56,13 @@ func Version() string {
 		}
 	}
 	return build.Main.Version
+}
+
+// processors is how many this process may use.
+func processors() int {
+	var may unix.CPUSet
+	if unix.SchedGetaffinity(0, &may) != nil {
+		return runtime.NumCPU()
+	}
+	return may.Count()
 }

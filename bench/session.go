@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/headrace/headrace/engine"
@@ -204,7 +203,7 @@ func inMS(d time.Duration) float64 { return float64(d) / float64(time.Millisecon
 // is called when what counts is over, while the connections are still there.
 func (s *session) noteUsage(loops int) {
 	_, cores := s.client.since()
-	s.result.Client = Client{Cores: cores, Loops: loops, Allowed: runtime.GOMAXPROCS(0)}
+	s.result.Client = Client{Cores: cores, Loops: loops, Allowed: processors()}
 	s.result.Client.Memory, _ = s.client.process.Resident()
 	if !s.looksAt {
 		return

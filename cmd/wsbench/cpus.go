@@ -69,7 +69,7 @@ func (c cpus) pin() error {
 			}
 		}
 	}
-	runtime.GOMAXPROCS(len(c))
+	runtime.GOMAXPROCS(max(leastProcs, len(c)))
 	return nil
 }
 

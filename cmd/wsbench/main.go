@@ -44,11 +44,13 @@ type cli struct {
 	Merge  mergeCmd  `cmd:"" help:"Make one result of what several machines have measured together."`
 }
 
+// leastProcs is GOMAXPROCS where there is one processor: with one P, the thread that sleeps
+// until the next message is due would keep the event loop waiting for some milliseconds.
+const leastProcs = 2
+
 func main() {
-	// With one processor for Go, the thread that sleeps until the next message is due
-	// would keep the event loop waiting for some milliseconds.
-	if runtime.GOMAXPROCS(0) == 1 {
-		runtime.GOMAXPROCS(2)
+	if runtime.GOMAXPROCS(0) < leastProcs {
+		runtime.GOMAXPROCS(leastProcs)
 	}
 	// A report that nobody reads any more is an error to tell, not a signal to die of.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)

@@ -65,6 +65,14 @@ func serve(args []string) error {
 	return echoes.Serve(echoes.Find(args[0]), o, os.Stdin, os.Stdout)
 }
 
+// asArgs gives arguments as make takes them.
+func asArgs(args []string) []string {
+	if len(args) == 0 {
+		return nil
+	}
+	return []string{`ARGS="` + strings.Join(args, " ") + `"`}
+}
+
 // plan is what to measure.
 type plan struct {
 	jobs             []job
@@ -75,10 +83,11 @@ type plan struct {
 	server, client   int
 	json, text, plot string
 	fanout           bool
+	command          string // that asks for this plan
 }
 
 func parsePlan(args []string) (*plan, error) {
-	p := &plan{}
+	p := &plan{command: strings.Join(append([]string{"make bench-peers"}, asArgs(args)...), " ")}
 	var names string
 	var fast bool
 	f := flag.NewFlagSet("contest", flag.ContinueOnError)

@@ -11,7 +11,7 @@ import (
 func (r *report) markdown(b *strings.Builder, plots []string) {
 	line := func(format string, a ...any) { fmt.Fprintf(b, format+"\n", a...) }
 	line("# Headrace and its peers\n")
-	line("What `make bench-peers` has measured, and written, on %s: it is not edited by hand.\n", r.Began.Format("2006-01-02"))
+	line("What `%s` has measured, and written, on %s: it is not edited by hand.\n", r.Command, r.Began.Format("2006-01-02"))
 	line("Every server runs in a process of its own on one core, and is loaded from another. What counts is **CPU time of the server for")
 	line("each message**, from the scheduler's accounting over all of its threads, over that of a raw epoll echo in C in the same round,")
 	line("which sends bytes back as they come and knows nothing of WebSockets. Servers take turns within each round; a ratio is the median")

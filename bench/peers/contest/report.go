@@ -17,6 +17,7 @@ import (
 // report is everything that a run has measured. It goes to JSON.
 type report struct {
 	Began                  time.Time
+	Command                string
 	Machine                bench.Machine
 	ServerCore, ClientCore int
 	Procs                  int // GOMAXPROCS of the servers in Go
@@ -32,7 +33,7 @@ type version struct{ Name, Version string }
 
 func newReport(p *plan, f *field, cores process.Cores) *report {
 	r := &report{
-		Began: time.Now().UTC().Truncate(time.Second), Machine: bench.ThisMachine(), ServerCore: cores.Server, ClientCore: cores.Client,
+		Began: time.Now().UTC().Truncate(time.Second), Command: p.command, Machine: bench.ThisMachine(), ServerCore: cores.Server, ClientCore: cores.Client,
 		Procs: p.procs, Rounds: p.rounds, Per: p.per.Seconds(),
 	}
 	for i := range f.all {
