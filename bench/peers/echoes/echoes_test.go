@@ -35,6 +35,9 @@ func TestEveryKindEchoes(t *testing.T) {
 	cert := certificate(t)
 	for i := range Kinds {
 		k := &Kinds[i]
+		if k.Name == "nbio" && raceDetector {
+			continue // it writes and reads fields of its own from several goroutines without a lock
+		}
 		for _, o := range []Options{{Deflate: Plain}, {Deflate: Single}, {Deflate: Takeover}, {Deflate: Plain, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}} {
 			if !k.Does(o) {
 				continue
