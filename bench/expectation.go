@@ -115,12 +115,7 @@ func (m *Message) least() int {
 	return stampSize
 }
 
-func (m *Message) op() engine.Op {
-	if m.Sizes != nil && !m.Text {
-		return engine.Binary
-	}
-	return engine.Text
-}
+func (m *Message) op() engine.Op { return opOf(m.Sizes == nil || m.Text) }
 
 // isStamped says whether its answer is known by a stamp; else answers come in order.
 func (m *Message) isStamped() bool {

@@ -187,9 +187,4 @@ func (p *Fanout) targets() (subscribers, publishers Target) {
 	return subscribers, publishers
 }
 
-func (p *Fanout) op() engine.Op {
-	if p.Binary {
-		return engine.Binary
-	}
-	return engine.Text
-}
+func (p *Fanout) op() engine.Op { return opOf(!p.Binary) }

@@ -192,14 +192,8 @@ func (r *fanRun) pace(start time.Duration) {
 	if p.Rate == 0 {
 		return
 	}
-	pacer := func(rate float64, seed uint64) Pacer {
-		if p.Poisson {
-			return Poisson{rate, rand.New(rand.NewPCG(seed, 4))}
-		}
-		return Constant{rate}
-	}
 	if r.job.posts != nil {
-		r.job.posts.pacer, r.job.posts.next = pacer(p.Rate, 0), start
+		r.job.posts.pacer, r.job.posts.next = newPacer(p.Rate, p.Poisson, 0, 4), start
 		return
 	}
 	all := 0
@@ -208,7 +202,7 @@ func (r *fanRun) pace(start time.Duration) {
 	}
 	for i, d := range r.job.lanes.all() {
 		rate := max(p.Rate*float64(d.open.Load())/float64(all), 1e-3)
-		d.pacer = pacer(rate, uint64(i))
+		d.pacer = newPacer(rate, p.Poisson, uint64(i), 4)
 		d.next = start + seconds(rand.Float64()/rate)
 	}
 }

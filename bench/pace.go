@@ -15,6 +15,14 @@ type Pacer interface {
 	Rate() float64
 }
 
+// newPacer gives the pacer of an open loop: even, or by chance from the seeds.
+func newPacer(perSecond float64, poisson bool, seed, stream uint64) Pacer {
+	if poisson {
+		return Poisson{perSecond, rand.New(rand.NewPCG(seed, stream))}
+	}
+	return Constant{perSecond}
+}
+
 // Constant is a Pacer with the same time between any two messages.
 type Constant struct{ PerSecond float64 }
 

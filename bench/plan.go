@@ -85,8 +85,11 @@ const maxRate = 1e8
 // isRate says whether so many may be asked for in a second: 0 to maxRate, and a number.
 func isRate(r float64) bool { return r >= 0 && r <= maxRate }
 
-func (p *Echo) op() engine.Op {
-	if p.Text {
+func (p *Echo) op() engine.Op { return opOf(p.Text) }
+
+// opOf is the kind of messages that are text, or not.
+func opOf(text bool) engine.Op {
+	if text {
 		return engine.Text
 	}
 	return engine.Binary

@@ -148,9 +148,4 @@ func (p *Storm) wrong() error {
 // ends says whether connections end before the run does.
 func (p *Storm) ends() bool { return p.Churn || p.Hold > 0 }
 
-func (p *Storm) op() engine.Op {
-	if p.Text {
-		return engine.Text
-	}
-	return engine.Binary
-}
+func (p *Storm) op() engine.Op { return opOf(p.Text) }

@@ -107,10 +107,7 @@ const latePatience = time.Second
 
 // openLoop begins handshakes when they are due, until the end.
 func (r *stormRun) openLoop(ctx context.Context, start time.Duration) {
-	var pacer Pacer = Constant{r.plan.Rate}
-	if r.plan.Poisson {
-		pacer = Poisson{r.plan.Rate, rand.New(rand.NewPCG(rand.Uint64(), 4))}
-	}
+	pacer := newPacer(r.plan.Rate, r.plan.Poisson, rand.Uint64(), 4)
 	for due := start; due < r.until; due = pacer.Next(due) {
 		sleepUntil(ctx, r.began.Add(due))
 		switch {

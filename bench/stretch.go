@@ -134,11 +134,7 @@ func (r *echoRun) pace(rate float64, start time.Duration) (pulses []*pulse) {
 		case open == 0:
 			first = never / 2
 		}
-		var pacer Pacer = Constant{part}
-		if r.plan.Poisson {
-			pacer = Poisson{part, rand.New(rand.NewPCG(uint64(i), 2))}
-		}
-		p := newPulse(d.work.Ask, pacer, first)
+		p := newPulse(d.work.Ask, newPacer(part, r.plan.Poisson, uint64(i), 2), first)
 		d.order.Store(&order{pulse: p})
 		pulses = append(pulses, p)
 	}
