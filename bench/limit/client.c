@@ -1,17 +1,18 @@
 // client is about the least that it costs to load a WebSocket echo server: one thread, one epoll, one read and one write
 // for what a socket has. It is there to measure load testers against.
 //
-//	client [-m] [-t] [-p PID] HOST:PORT CONNECTIONS IN_FLIGHT BYTES SECONDS [RATE]
+//	client [-b] [-m] [-t] [-p PID] HOST:PORT CONNECTIONS IN_FLIGHT BYTES SECONDS [RATE]
 //
 // HOST is an IPv4 address. With -m the frames come back masked, as they were sent: that is what a server does which knows
 // nothing of WebSockets but the handshake. With -t messages are text in Korean, else binary. With -p the CPU that the
-// server's process used meanwhile is told too. In a closed loop each connection has IN_FLIGHT messages on their way, and the next goes when one
+// server's process used meanwhile is told too. With -b it never sleeps: a server that is slower than the load would pay with
+// each of its writes for waking another core, and a faster one would not. In a closed loop each connection has IN_FLIGHT messages on their way, and the next goes when one
 // is back. With RATE, so many messages a second are sent over all connections, in turn and evenly, whatever comes back;
 // their latency counts from when they were due. A fifth of the time goes by before anything counts. Messages are masked,
 // have 8 bytes at least, and are known by their number when they come back.
 //
-// It prints JSON: messages that came back, seconds, its own CPU (and with -p the server's) for each of them in nanoseconds,
-// quantiles of the latency in nanoseconds (to 1 in 32), and reads and writes.
+// It prints JSON: messages that came back, seconds, its own CPU without looks that found nothing (and with -p the server's)
+// for each of them in nanoseconds, how much of a core that was, quantiles of the latency in nanoseconds (to 1 in 32), and reads and writes.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -52,7 +53,8 @@ struct conn {
 enum { SYLLABLES = 12 };
 static const char korean[] = "물레방아로흘러드는물길처"; // three bytes each
 
-static int epoll, timer, count, depth, bytes, masked, text, pid;
+static int epoll, timer, count, depth, bytes, masked, text, busy, pid;
+static int64_t looking; // time of the looks that found nothing, with -b
 static struct conn *conns;
 static unsigned char room[ROOM + HEADER + NUMBER], filling[LARGEST];
 static int64_t begin, from, until; // what is due from the time from on counts
@@ -319,7 +321,10 @@ static void fill(struct conn *c)
 static void turn(int64_t wait)
 {
 	struct epoll_event events[EVENTS];
-	int n = epoll_wait(epoll, events, EVENTS, (int)(wait / 1000000) + 1);
+	int64_t t = busy ? now() : 0;
+	int n = epoll_wait(epoll, events, EVENTS, busy ? 0 : (int)(wait / 1000000) + 1);
+	if (busy && n == 0)
+		looking += now() - t;
 	if (n < 0 && errno != EINTR)
 		fail("epoll_wait");
 	for (int i = 0; i < n; i++) {
@@ -359,11 +364,12 @@ static void run(double seconds)
 			cpu = clock_of(CLOCK_PROCESS_CPUTIME_ID);
 			cpu_server = clock_of(server);
 			reads = writes = 0;
+			looking = 0;
 		}
 		if (t < until)
 			continue;
 		if (used < 0) {
-			used = clock_of(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+			used = clock_of(CLOCK_PROCESS_CPUTIME_ID) - cpu - looking;
 			used_server = clock_of(server) - cpu_server;
 		}
 		for (int i = 0; i < count; i++)
@@ -395,8 +401,11 @@ int main(int argc, char **argv)
 	double seconds;
 	int option;
 
-	while ((option = getopt(argc, argv, "+mtp:")) != -1) {
+	while ((option = getopt(argc, argv, "+bmtp:")) != -1) {
 		switch (option) {
+		case 'b':
+			busy = 1;
+			break;
 		case 'm':
 			masked = 1;
 			break;
@@ -412,7 +421,7 @@ int main(int argc, char **argv)
 	}
 	argc -= optind - 1, argv += optind - 1;
 	if (argc < 6 || argc > 7 || (port = strchr(argv[1], ':')) == NULL) {
-		fprintf(stderr, "usage: client [-m] [-t] [-p PID] HOST:PORT CONNECTIONS IN_FLIGHT BYTES SECONDS [RATE]\n");
+		fprintf(stderr, "usage: client [-b] [-m] [-t] [-p PID] HOST:PORT CONNECTIONS IN_FLIGHT BYTES SECONDS [RATE]\n");
 		return 2;
 	}
 	*port++ = 0;

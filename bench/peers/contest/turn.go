@@ -58,7 +58,7 @@ func (f *field) echoTurn(c *contender, j *job, s *process.Server, cpu int, per t
 			"-seconds", seconds, "-pid", pid, fmt.Sprintf("-text=%v", j.JSON), fmt.Sprintf("-deflate=%v", j.deflates()), url(j, s),
 		}
 	} else {
-		command = []string{f.client, "-p", pid}
+		command = []string{f.client, "-b", "-p", pid} // it never sleeps, so that no server pays for waking it
 		if c.masks {
 			command = append(command, "-m")
 		}
