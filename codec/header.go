@@ -221,6 +221,9 @@ func AppendHeader(dst []byte, h Header) []byte {
 
 // AppendFrame appends a final, unmasked frame, which is what a server sends. It does not retain p.
 func AppendFrame(dst []byte, op Opcode, p []byte) []byte {
+	if len(p) < length16 {
+		return append(append(dst, 0x80|byte(op), byte(len(p))), p...)
+	}
 	dst = AppendHeader(dst, Header{Fin: true, Op: op, Length: int64(len(p))})
 	return append(dst, p...)
 }

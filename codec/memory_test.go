@@ -46,6 +46,29 @@ func (m *testMemory) Put(p []byte) {
 // events. It checks on the way what holds for every input.
 func decode(t testing.TB, r *Rules, in []byte, size func(left int) int) (events []Event, err error) {
 	t.Helper()
+	return decodeBy(func(d *Decoder, r *Rules, mem Memory, b []byte) (Event, int, error) {
+		ev, n, err := d.Next(r, mem, b)
+		if err == nil && ev.Op == OpContinuation && n < len(b) {
+			t.Fatalf("no event, and %d of %d bytes taken", n, len(b))
+		}
+		return ev, n, err
+	}, t, r, in, size)
+}
+
+// nextInPlace is Next by way of Room, where there is one.
+func nextInPlace(d *Decoder, r *Rules, mem Memory, b []byte) (Event, int, error) {
+	n := int(min(d.Missing(), int64(len(b))))
+	if n == 0 {
+		return d.Next(r, mem, b)
+	}
+	copy(d.Room(r, mem, n), b)
+	ev, err := d.Filled(n)
+	return ev, n, err
+}
+
+// decodeBy is decode with a way to take bytes.
+func decodeBy(next func(*Decoder, *Rules, Memory, []byte) (Event, int, error), t testing.TB, r *Rules, in []byte, size func(left int) int) (events []Event, err error) {
+	t.Helper()
 	mem := newTestMemory(t)
 	var d Decoder
 	arrived := 0 // bytes since the last message: what the memory may be measured by
@@ -55,16 +78,13 @@ func decode(t testing.TB, r *Rules, in []byte, size func(left int) int) (events 
 		for len(b) > 0 {
 			var ev Event
 			var n int
-			ev, n, err = d.Next(r, mem, b)
+			ev, n, err = next(&d, r, mem, b)
 			arrived += n
 			if limit := max(2*arrived, minBuffer); d.Buffered() > limit || mem.most > limit || len(mem.out) > 1 {
 				t.Fatalf("%d bytes in %d buffers after %d bytes", d.Buffered(), len(mem.out), arrived)
 			}
 			if err != nil {
 				break
-			}
-			if ev.Op == OpContinuation && n < len(b) {
-				t.Fatalf("no event, and %d of %d bytes taken", n, len(b))
 			}
 			b = b[n:]
 			if ev.Op == OpContinuation {

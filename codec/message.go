@@ -1,5 +1,7 @@
 package codec
 
+import "encoding/binary"
+
 // Memory lends buffers for messages that a read has cut. Whole frames never ask for one.
 type Memory interface {
 	// Get returns a buffer of length 0 and a capacity of at least n bytes, n > 0.
@@ -56,6 +58,12 @@ func (m *message) isOpen() bool { return m.op != OpContinuation }
 // Close is for the caller to watch over.
 func (d *Decoder) Next(r *Rules, mem Memory, b []byte) (ev Event, n int, err error) {
 	d.Release(mem)
+	if ev, n, ok := d.short(r, b); ok {
+		if ev.Op == OpText && !ValidUTF8(ev.Payload) {
+			return Event{}, 0, errTextNotUTF8
+		}
+		return ev, n, nil
+	}
 	for n < len(b) {
 		if !d.inFrame {
 			k, err := d.readHeader(r, b[n:])
@@ -75,6 +83,61 @@ func (d *Decoder) Next(r *Rules, mem Memory, b []byte) (ev Event, n int, err err
 		}
 	}
 	return Event{}, n, nil
+}
+
+// short takes the commonest frame, a message of less than 126 bytes that is not compressed and stands whole at the
+// beginning of b, in one look. All else, and all that is wrong, it leaves to the long way.
+func (d *Decoder) short(r *Rules, b []byte) (ev Event, n int, ok bool) {
+	if d.inFrame || d.nraw > 0 || d.msg.isOpen() || len(b) < 2 {
+		return Event{}, 0, false
+	}
+	op, length := Opcode(b[0]&0x7F), int(b[1]&0x7F)
+	masked := r.Side == Server
+	switch {
+	case b[0]&0x80 == 0 || !op.IsData() || length >= length16 || b[1]&0x80 != 0 != masked || int64(length) > r.MaxMessage:
+		return Event{}, 0, false
+	case !masked && len(b) >= 2+length:
+		return Event{Op: op, Payload: b[2 : 2+length]}, 2 + length, true
+	case !masked || len(b) < 6+length:
+		return Event{}, 0, false
+	}
+	n = 6 + length
+	p := b[6:n]
+	if key := binary.LittleEndian.Uint32(b[2:]); length >= 8 {
+		maskWords(p, key)
+	} else {
+		maskBytes(p, key)
+	}
+	return Event{Op: op, Payload: p}, n, true
+}
+
+// Missing is how many payload bytes of a data frame in progress have not come; 0 where there is none.
+func (d *Decoder) Missing() int64 {
+	if !d.inFrame || d.head.Op.IsControl() {
+		return 0
+	}
+	return d.left
+}
+
+// Room is where the next n bytes of the stream belong, 0 < n <= Missing: what is read there needs no copy. Only as many
+// may be asked for as have arrived, as far as the caller can tell. It is valid until the next call of another method,
+// and Filled says what has become of it.
+func (d *Decoder) Room(r *Rules, mem Memory, n int) []byte {
+	d.msg.grow(mem, n, d.limit(r))
+	had := len(d.msg.buf)
+	return d.msg.buf[had : had+n]
+}
+
+// Filled is Next for the first n bytes of Room. It takes all of them.
+func (d *Decoder) Filled(n int) (Event, error) {
+	m := &d.msg
+	p := m.buf[len(m.buf) : len(m.buf)+n]
+	d.take(p)
+	if err := d.checkText(p); err != nil {
+		return Event{}, err
+	}
+	m.buf = m.buf[:len(m.buf)+n]
+	return d.complete(), nil
 }
 
 // Idle reports whether d remembers nothing: no cut header, frame or message, and no buffer, which the last event may
@@ -157,11 +220,7 @@ func (d *Decoder) begin() {
 
 // readPayload takes p, the next piece of the frame in progress, and returns an event when something is complete.
 func (d *Decoder) readPayload(r *Rules, mem Memory, p []byte) (Event, error) {
-	if d.head.Masked {
-		Mask(p, d.head.Mask, int((d.head.Length-d.left)&3))
-	}
-	d.left -= int64(len(p))
-	d.inFrame = d.left > 0
+	d.take(p)
 	whole := int64(len(p)) == d.head.Length
 	switch {
 	case d.head.Op.IsControl():
@@ -171,6 +230,15 @@ func (d *Decoder) readPayload(r *Rules, mem Memory, p []byte) (Event, error) {
 	default:
 		return d.fragment(r, mem, p)
 	}
+}
+
+// take unmasks p, the next piece of the frame in progress.
+func (d *Decoder) take(p []byte) {
+	if d.head.Masked {
+		Mask(p, d.head.Mask, int((d.head.Length-d.left)&3))
+	}
+	d.left -= int64(len(p))
+	d.inFrame = d.left > 0
 }
 
 // control completes a control frame, from p alone when it holds the whole payload and else by way of ctl.
@@ -203,39 +271,59 @@ func (d *Decoder) single(p []byte) (Event, error) {
 
 // fragment stores a piece of a message and completes the message with the last one.
 func (d *Decoder) fragment(r *Rules, mem Memory, p []byte) (Event, error) {
+	if err := d.checkText(p); err != nil {
+		return Event{}, err
+	}
+	d.msg.grow(mem, len(p), d.limit(r))
+	d.msg.buf = append(d.msg.buf, p...)
+	return d.complete(), nil
+}
+
+// checkText refuses a piece of text that cannot be valid. Compressed text is looked at by who inflates it.
+func (d *Decoder) checkText(p []byte) error {
 	m := &d.msg
-	text := m.op == OpText && !m.compressed
-	if text && !m.text.Write(p) {
-		return Event{}, errTextNotUTF8
+	if m.op != OpText || m.compressed {
+		return nil
 	}
-	end := d.head.Fin && !d.inFrame
-	if end && text && !m.text.Done() {
-		return Event{}, errTextNotUTF8
+	if !m.text.Write(p) || d.isEnd() && !m.text.Done() {
+		return errTextNotUTF8
 	}
-	limit := r.maxWire(m.compressed)
-	if d.head.Fin {
-		limit = m.size
-	}
-	m.store(mem, p, limit)
-	if !end {
-		return Event{}, nil
+	return nil
+}
+
+// isEnd says whether the piece that was taken last is the last one of its message.
+func (d *Decoder) isEnd() bool { return d.head.Fin && !d.inFrame }
+
+// complete gives the message that has been stored, if that was the last piece of it.
+func (d *Decoder) complete() Event {
+	m := &d.msg
+	if !d.isEnd() {
+		return Event{}
 	}
 	ev := Event{Op: m.op, Compressed: m.compressed, Payload: m.buf}
 	*m = message{buf: m.buf, lent: m.buf != nil}
-	return ev, nil
+	return ev
 }
 
-// store appends p to buf. Capacity follows what has arrived, never what was declared: it doubles, and stops at limit,
-// the most that the message can come to.
-func (m *message) store(mem Memory, p []byte, limit int64) {
-	need := len(m.buf) + len(p)
-	if need > cap(m.buf) {
-		buf := mem.Get(int(min(max(2*int64(need), minBuffer), limit)))
-		buf = append(buf, m.buf...)
-		if m.buf != nil {
-			mem.Put(m.buf)
-		}
-		m.buf = buf
+// limit is the most that the message in progress can come to.
+func (d *Decoder) limit(r *Rules) int64 {
+	if d.head.Fin {
+		return d.msg.size
 	}
-	m.buf = append(m.buf, p...)
+	return r.maxWire(d.msg.compressed)
+}
+
+// grow makes room for n more bytes behind buf. Capacity follows what has arrived, never what was declared: it doubles,
+// and stops at limit.
+func (m *message) grow(mem Memory, n int, limit int64) {
+	need := len(m.buf) + n
+	if need <= cap(m.buf) {
+		return
+	}
+	buf := mem.Get(int(min(max(2*int64(need), minBuffer), limit)))
+	buf = append(buf, m.buf...)
+	if m.buf != nil {
+		mem.Put(m.buf)
+	}
+	m.buf = buf
 }

@@ -102,8 +102,9 @@ func checkSplits(t *testing.T, r *Rules, in []byte, seed uint64) {
 		"random":       func(left int) int { return cutSize(&seed, left) },
 	} {
 		got, err := decode(t, r, in, size)
-		if err != wantErr || !sameEvents(got, want) {
-			t.Fatalf("%s: % x\n got %v, %v\nwant %v, %v", name, in, got, err, want, wantErr)
+		placed, placedErr := decodeBy(nextInPlace, t, r, in, size)
+		if err != wantErr || !sameEvents(got, want) || placedErr != wantErr || !sameEvents(placed, want) {
+			t.Fatalf("%s: % x\n  got %v, %v\nplaced %v, %v\n want %v, %v", name, in, got, err, placed, placedErr, want, wantErr)
 		}
 	}
 }
