@@ -242,9 +242,7 @@ func TestDialGivesUpOnABusyLoop(t *testing.T) {
 func TestDialWhileTheClientCloses(t *testing.T) {
 	const rounds, dials = 10, 60
 	srv := startServer(t, Config{}, serveEcho)
-	_ = connect(t, srv, "/echo").Close() // so that all its loops have what they need
-	waitFor(t, "the end of the first", func() bool { return srv.Connections() == 0 })
-	before := openDescriptors()
+	before := warmUp(t, srv, "/echo")
 	for range rounds {
 		client, err := NewClient(ClientConfig{Loops: 2, CloseTimeout: 50 * time.Millisecond, ShutdownTimeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {

@@ -62,3 +62,26 @@ func (w testWriter) Write(p []byte) (int, error) {
 
 // beginDrain is Shutdown without the wait, with all the time that Run would give it.
 func (s *Server) beginDrain() <-chan struct{} { return s.drain(s.cfg.ShutdownTimeout) }
+
+// warmUp opens and ends connections until all loops of a server have all descriptors
+// that they will ever have, and gives how many the process has then.
+func warmUp(t *testing.T, srv *Server, path string) (descriptors int) {
+	t.Helper()
+	for range 2 * srv.cfg.Loops { // they go to the loops in turn
+		_ = connect(t, srv, path).Close()
+	}
+	waitFor(t, "the end of the first connections", func() bool { return srv.Connections() == 0 })
+	return settledDescriptors(t)
+}
+
+// settledDescriptors is openDescriptors when nothing is opened or closed any more.
+func settledDescriptors(t *testing.T) (n int) {
+	t.Helper()
+	for same := 0; same < 10; same++ {
+		time.Sleep(10 * time.Millisecond)
+		if now := openDescriptors(); now != n {
+			n, same = now, 0
+		}
+	}
+	return n
+}

@@ -474,9 +474,7 @@ func TestUpgradeOfAConnectionThatIsReset(t *testing.T) {
 		said <- srv.Upgrade(gated{w, at, gate, 0}, r, "/echo", nil)
 	}))
 	defer other.Close()
-	_ = connect(t, srv, "/echo").Close() // so that the loops have what they need
-	waitFor(t, "the end of the first", func() bool { return srv.Connections() == 0 })
-	before := openDescriptors()
+	before := warmUp(t, srv, "/echo")
 	conn := dialNet(t, other.Listener.Addr()).(*net.TCPConn)
 	if _, err := io.WriteString(conn, upgradeLines()); err != nil {
 		t.Fatal(err)

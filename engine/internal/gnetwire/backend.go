@@ -241,8 +241,11 @@ func (b *Backend) OnShutdown(gnet.Engine) {
 func (b *Backend) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
 	l := b.loopOf(c.EventLoop())
 	s := wire.Socket{Ref: c, FD: int32(c.Fd())}
-	if a, ok := c.Context().(*adoption); ok {
-		return nil, a.open(l, c, s)
+	switch own := c.Context().(type) {
+	case *adoption:
+		return nil, own.open(l, c, s)
+	case *bell:
+		return nil, gnet.None
 	}
 	if owner := l.handler.Opened(s, l.listenerOf(c), c.RemoteAddr()); owner != nil {
 		c.SetContext(owner)
@@ -299,9 +302,11 @@ func (b *Backend) loopOf(g gnet.EventLoop) *loop {
 	l = newLoop(b, g)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.loops[g] = l
 	if b.stopped {
 		l.stop()
+	} else {
+		b.enrolling.Go(l.bell.hang)
 	}
-	b.loops[g] = l
 	return l
 }

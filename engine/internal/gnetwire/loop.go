@@ -22,19 +22,20 @@ type loop struct {
 	listeners map[net.Addr]int // loop-only; see listenerOf
 	iov       []unix.Iovec     // loop-only; scratch of Writev
 	ticks     bool             // loop-only; what NeedTicks said last
-	later     *time.Timer      // loop-only; of WakeLater
+	bell      bell
 
 	woken       gnet.Runnable // calls handler.Woken; made once
 	ticked      gnet.Runnable // calls handler.Tick; made once
 	tickPending atomic.Bool   // a tick waits to be run, so that a slow loop is not flooded
 	tickedAt    atomic.Int64  // when it was posted
 
-	mu      sync.RWMutex // held (shared) while waking, so that stop excludes it
+	mu      sync.RWMutex // held (shared) while waking, so that stop excludes it; guards bell.fd
 	stopped bool
 }
 
 func newLoop(b *Backend, g gnet.EventLoop) *loop {
 	l := &loop{backend: b, gnet: g, listeners: make(map[net.Addr]int)}
+	l.bell = bell{loop: l, fd: -1}
 	l.woken = gnet.RunnableFunc(func(context.Context) error {
 		l.handler.Woken()
 		return nil
@@ -64,22 +65,29 @@ func (l *loop) NeedTicks(on bool) {
 }
 
 // Wake implements wire.Loop.
-func (l *loop) Wake() { l.post(l.woken) }
-
-// WakeLater implements wire.Loop. gnet runs every waiting task, those included
-// that a task has added, before it looks at its sockets again. So the wakeup
-// comes from outside, a moment after the running task has returned.
-func (l *loop) WakeLater() {
-	if l.later == nil {
-		l.later = time.AfterFunc(wakeLater, l.Wake)
-		return
+func (l *loop) Wake() {
+	if !l.ring() {
+		l.post(l.woken)
 	}
-	l.later.Reset(wakeLater)
 }
 
-// wakeLater is long enough for a task to return, and short against the work
-// that made the task stop.
+// WakeLater implements wire.Loop. gnet runs every waiting task, those included that a
+// task has added, before it looks at its sockets again; the bell is one of those.
+func (l *loop) WakeLater() {
+	if !l.ring() {
+		time.AfterFunc(wakeLater, l.Wake)
+	}
+}
+
+// wakeLater is long enough for a task to return, where there is no bell.
 const wakeLater = 50 * time.Microsecond
+
+// ring has the bell ring. After the end of the loop there is none.
+func (l *loop) ring() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.bell.ring()
+}
 
 func (l *loop) postTick() {
 	if l.tickPending.CompareAndSwap(false, true) {
@@ -98,8 +106,9 @@ func (l *loop) post(r gnet.Runnable) bool {
 
 func (l *loop) stop() {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.stopped = true
-	l.mu.Unlock()
+	l.bell.takeDown()
 }
 
 // WatchWritable implements wire.Loop.
