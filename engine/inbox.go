@@ -60,9 +60,12 @@ const maxSpareItems = 16 << 10
 // belongs. It sends nothing yet and calls no handler, so it is cheap and may
 // happen in the middle of a callback.
 func (l *loop) drainInbox() {
-	if l.inbox.count.Load() == 0 {
-		return
+	if l.inbox.count.Load() > 0 {
+		l.deliverAll()
 	}
+}
+
+func (l *loop) deliverAll() {
 	items := l.inbox.take()
 	for i := range items {
 		l.deliver(&items[i])

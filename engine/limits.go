@@ -26,7 +26,13 @@ const ageJitter = 10
 
 // touch notes that a message has come or goes.
 func (c *Conn) touch() {
-	if c.id.IdleTimeout > 0 && c.isLimited() {
+	if c.id.IdleTimeout > 0 {
+		c.noteTalk()
+	}
+}
+
+func (c *Conn) noteTalk() {
+	if c.isLimited() {
 		c.more.Load().talked = c.loop.tickNow() // the wheel's own time is old after a turn that took long
 	}
 }

@@ -25,6 +25,9 @@ type loop struct {
 	dirtyHead int
 	doomed    []*Conn // those to be cut when the callbacks of this turn are done
 	reading   *Conn   // whose bytes are being decoded
+	ahead     int     // of those, how many stand behind the message being handled
+	full      bool    // they are as many as one read may bring
+	passed    bool    // a reply was written before the end of this turn
 	turning   bool    // between enter and leave
 	wheel     wheel
 	flate     deflaters
@@ -38,6 +41,7 @@ type loop struct {
 	request   Request    // the handshake being decided
 	upgrade   upgrade    // what grants it
 	bufs      [][]byte   // scratch of flush
+	header    []byte     // scratch of writeThrough
 	draining  bool       // the server shuts down: no new connections
 	leaving   leaving    // those that the shutdown has to close yet
 	controls  controls   // how fast control frames come
@@ -126,7 +130,7 @@ func (l *loop) Tick(late time.Duration) {
 
 // enter begins a turn.
 func (l *loop) enter() {
-	l.turning = true
+	l.turning, l.passed = true, false
 	l.time = 0
 	l.awake.Store(true)
 }

@@ -38,6 +38,19 @@ const (
 // total is how many bytes wait, those included that may still be dropped.
 func (o *outbox) total() int { return o.size + o.backlog.size }
 
+// addPlain is addFrame for a frame that is neither masked nor compressed.
+func (o *outbox) addPlain(mem *memory, op codec.Opcode, payload []byte) {
+	if last := len(o.segments) - 1; last >= o.head {
+		s := &o.segments[last]
+		if had := len(s.p); s.isOwn() && cap(s.p)-had >= codec.MaxHeaderSize+len(payload) {
+			s.p = codec.AppendFrame(s.p, op, payload)
+			o.size += len(s.p) - had
+			return
+		}
+	}
+	o.addFrame(mem, codec.Header{Fin: true, Op: op}, payload)
+}
+
 // addFrame queues a frame; it fills in the header's length, and masks where that
 // says so. It does not retain payload.
 func (o *outbox) addFrame(mem *memory, h codec.Header, payload []byte) {

@@ -28,7 +28,9 @@ func (c *Conn) arrived(p []byte) {
 		p = c.handshake(p)
 	}
 	if c.listens() && len(p) > 0 && c.paysBytes(len(p)) {
+		c.loop.full = len(p) == c.loop.server.cfg.ReadBuffer
 		c.decode(p)
+		c.loop.full = false
 	}
 }
 
@@ -63,15 +65,24 @@ func (c *Conn) decode(p []byte) {
 		}
 		ev, n, err := in.decoder.Next(c.rules(), &l.mem, p)
 		if err != nil {
-			l.drainInbox() // what was accepted for sending goes before the Close frame
-			c.fail(err)
+			c.failFrame(err)
 			break
 		}
 		p = p[n:]
+		l.ahead = len(p)
 		c.handle(ev)
+	}
+	if l.full {
+		c.readOn(in)
 	}
 	l.reading = nil
 	c.keep(in)
+}
+
+// failFrame ends the connection for a frame that breaks a rule.
+func (c *Conn) failFrame(err error) {
+	c.loop.drainInbox() // what was accepted for sending goes before the Close frame
+	c.fail(err)
 }
 
 // keep decides what becomes of a decoder after a read: it stays with the
@@ -154,8 +165,7 @@ func (c *Conn) message(ev codec.Event) {
 	}
 	p, err := c.inflate(ev)
 	if err != nil {
-		c.loop.drainInbox() // what was accepted for sending goes before the Close frame
-		c.fail(err)
+		c.failFrame(err)
 		return
 	}
 	c.callMessage(ev.Op, p)

@@ -23,6 +23,7 @@ type Server struct {
 	backend   wire.Backend
 	endpoints map[string]*endpoint
 	http      *httpSide                              // nil without HandleHTTP
+	readOn    int                                    // what is worth a second read (readOnSize); less in tests
 	poison    bool                                   // tests: see memory.poison
 	random    func(most time.Duration) time.Duration // from 0 on, below most; tests have one with a seed
 
@@ -61,6 +62,7 @@ func New(cfg Config) (*Server, error) {
 
 func newServer(cfg Config, backend wire.Backend) *Server {
 	s := &Server{
+		readOn:     readOnSize,
 		cfg:        cfg,
 		backend:    backend,
 		clients:    newCensus(cfg.MaxConnsPerIP),

@@ -155,6 +155,7 @@ func (w *simWorld) failf(format string, args ...any) {
 func (w *simWorld) run() {
 	w.srv = newServer(w.cfg, w.sim)
 	w.srv.poison = true
+	w.srv.readOn = 256
 	w.srv.random = func(most time.Duration) time.Duration { return time.Duration(w.rng.Int64N(int64(most))) }
 	for _, ep := range w.endpoints {
 		h := simHandler{w}

@@ -16,18 +16,22 @@ func (c *Conn) reply(op codec.Opcode, p []byte) error {
 		return ErrClosed
 	}
 	n := c.frameSize(len(p))
-	if c.out != nil && (c.out.size >= maxCorked || c.out.total()+n > c.id.MaxQueue) {
+	if c.out != nil && (c.out.size >= maxCorked || c.out.total()+n > c.id.MaxQueue || len(p) >= alwaysThrough) {
 		c.flush() // what is corked may leave early; what the kernel doesn't take counts
 		c.makeRoom(n)
 	}
 	if err := c.reserve(n); err != nil {
 		return err
 	}
-	if op.IsData() && c.holdsBack(0) {
+	switch {
+	case c.passes(op, p):
+		c.writeThrough(op, p)
+		return nil
+	case op.IsData() && c.holdsBack(0):
 		b := c.loop.mem.getFrame()
 		b.B = c.appendFrame(b.B, op, p)
 		c.out.backlog.add(&c.loop.mem, waiting{frame: b})
-	} else {
+	default:
 		c.commit(op, p)
 	}
 	c.markDirty()
@@ -66,10 +70,16 @@ func (c *Conn) header(op codec.Opcode) codec.Header {
 // commit queues a frame whose bytes were reserved, compressed where that was
 // agreed on and helps. Loop-only.
 func (c *Conn) commit(op codec.Opcode, p []byte) {
-	h := c.header(op)
 	if op.IsData() {
 		c.loop.stats.sent.Messages++
 		c.touch()
+	}
+	if !c.masks() && !c.compresses(p) {
+		c.outbox().addPlain(&c.loop.mem, op, p)
+		return
+	}
+	h := c.header(op)
+	if op.IsData() {
 		if z := c.deflate(p); z != nil {
 			c.release(c.frameSize(len(p)) - c.frameSize(len(z)))
 			h.RSV, p = codec.RSV1, z

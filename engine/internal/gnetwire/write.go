@@ -26,7 +26,7 @@ func (l *loop) Write(s wire.Socket, p []byte) (int, error) {
 		n, _, errno := unix.RawSyscall(unix.SYS_WRITE,
 			uintptr(s.FD), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
 		if errno != unix.EINTR {
-			return written("write", n, errno)
+			return moved("write", n, errno)
 		}
 	}
 }
@@ -54,7 +54,7 @@ func (l *loop) Writev(s wire.Socket, bufs [][]byte) (int, error) {
 		n, _, errno := unix.RawSyscall(unix.SYS_WRITEV,
 			uintptr(s.FD), uintptr(unsafe.Pointer(&l.iov[0])), uintptr(len(l.iov)))
 		if errno != unix.EINTR {
-			return written("writev", n, errno)
+			return moved("writev", n, errno)
 		}
 	}
 }
@@ -69,9 +69,30 @@ func (l *loop) Unsent(s wire.Socket) int {
 	return n
 }
 
-// written turns the outcome of a write into the outcome of the seam: a full
-// socket buffer is no error.
-func written(call string, n uintptr, errno unix.Errno) (int, error) {
+// Waiting implements wire.Loop.
+func (l *loop) Waiting(s wire.Socket) int {
+	var n int32
+	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(s.FD), unix.SIOCINQ, uintptr(unsafe.Pointer(&n)))
+	if errno != 0 {
+		return 0 // the stream is broken
+	}
+	return int(n)
+}
+
+// Read implements wire.Loop.
+func (l *loop) Read(s wire.Socket, p []byte) (int, error) {
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_READ,
+			uintptr(s.FD), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		if errno != unix.EINTR {
+			return moved("read", n, errno)
+		}
+	}
+}
+
+// moved turns the outcome of a read or a write into the outcome of the seam: that the
+// socket's buffer is empty or full is no error.
+func moved(call string, n uintptr, errno unix.Errno) (int, error) {
 	switch errno {
 	case 0:
 		return int(n), nil

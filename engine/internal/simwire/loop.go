@@ -149,6 +149,34 @@ func (l *loop) Writev(s wire.Socket, bufs [][]byte) (int, error) {
 	return total, nil
 }
 
+// Waiting implements wire.Loop.
+func (l *loop) Waiting(s wire.Socket) int {
+	if sock := l.use("Waiting", s); sock != nil && sock.broken == nil {
+		return len(sock.in)
+	}
+	return 0
+}
+
+// Read implements wire.Loop.
+func (l *loop) Read(s wire.Socket, p []byte) (int, error) {
+	sock := l.use("Read", s)
+	switch {
+	case sock == nil:
+		return 0, syscall.EBADF
+	case sock.paused:
+		l.sim.misuse("fd %d: Read while reading is paused", s.FD)
+	case sock.broken != nil:
+		return 0, os.NewSyscallError("read", syscall.ECONNRESET)
+	}
+	n := copy(p, sock.in)
+	if n > 0 && l.sim.rng.IntN(4) == 0 { // what Waiting says is only a hint
+		n = l.sim.rng.IntN(n + 1)
+	}
+	sock.in = sock.in[n:]
+	l.sim.note("read on", s.FD, n)
+	return n, nil
+}
+
 // WatchWritable implements wire.Loop.
 func (l *loop) WatchWritable(s wire.Socket) error {
 	sock := l.use("WatchWritable", s)

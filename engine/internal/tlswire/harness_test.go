@@ -74,9 +74,11 @@ func (l *transport) WatchWritable(wire.Socket) error {
 	l.watching = true
 	return nil
 }
-func (l *transport) PauseRead(wire.Socket) error  { l.paused = true; return nil }
-func (l *transport) ResumeRead(wire.Socket) error { l.paused = false; return nil }
-func (l *transport) Unsent(wire.Socket) int       { return len(l.sent) }
+func (l *transport) PauseRead(wire.Socket) error           { l.paused = true; return nil }
+func (l *transport) ResumeRead(wire.Socket) error          { l.paused = false; return nil }
+func (l *transport) Waiting(wire.Socket) int               { panic("the session asks what waits") }
+func (l *transport) Read(wire.Socket, []byte) (int, error) { panic("the session reads") }
+func (l *transport) Unsent(wire.Socket) int                { return len(l.sent) }
 func (l *transport) CloseWrite(wire.Socket) error {
 	if l.fin || l.closed {
 		panic("misuse")

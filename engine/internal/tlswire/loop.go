@@ -104,6 +104,14 @@ func (l *loop) Writev(s wire.Socket, bufs [][]byte) (int, error) {
 	return l.Loop.Writev(s, bufs)
 }
 
+// Waiting implements wire.Loop.
+func (l *loop) Waiting(s wire.Socket) int {
+	if _, ok := s.Ref.(*session); ok {
+		return 0
+	}
+	return l.Loop.Waiting(s)
+}
+
 // WatchWritable implements wire.Loop.
 func (l *loop) WatchWritable(s wire.Socket) error {
 	if t, ok := s.Ref.(*session); ok {

@@ -32,6 +32,13 @@ type Loop interface {
 	// Writev is Write for several slices, in one writev(2). It does not
 	// retain or change bufs.
 	Writev(s Socket, bufs [][]byte) (n int, err error)
+	// Waiting is how many bytes a Read would bring. It is 0 where the stream cannot be
+	// read by its owner (TLS).
+	Waiting(s Socket) int
+	// Read makes one read(2) beside those that Owner.Arrived tells of, for an owner that
+	// knows where the bytes belong. n == 0 with a nil error means that there are none, or
+	// that the stream has ended, which Owner.Closed tells then.
+	Read(s Socket, p []byte) (n int, err error)
 	// WatchWritable asks for one Owner.Writable call, made when the kernel
 	// takes bytes again.
 	WatchWritable(s Socket) error

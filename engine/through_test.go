@@ -1,0 +1,80 @@
+package engine
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/headrace/headrace/codec"
+)
+
+// A frame that is much longer than what one read brings is read to its place, and its
+// echo leaves from there: with a read buffer of 4 KiB, a message of 1 MiB takes far less
+// than the 256 reads that it would take otherwise.
+func TestLargeEchoIsFewReadsAndWrites(t *testing.T) {
+	const (
+		size     = 1 << 20
+		messages = 20
+	)
+	srv := startServer(t, Config{Loops: 1, ReadBuffer: 4 << 10}, serveEcho)
+	c := connect(t, srv, "/echo")
+	payload := make([]byte, size)
+	for i := range payload {
+		payload[i] = byte(i * 7 >> 3)
+	}
+	frame := codec.AppendMaskedFrame(nil, codec.OpBinary, [4]byte{9, 8, 7, 6}, payload)
+	want := codec.AppendFrame(nil, codec.OpBinary, payload)
+	answer := make([]byte, len(want))
+	before := loopCounts(srv)
+	for range messages {
+		clear(answer)
+		sent := make(chan error, 1)
+		go func() { _, err := c.Write(frame); sent <- err }()
+		c.exchange(t, nil, answer)
+		if err := next(t, sent); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(answer, want) {
+			t.Fatal("the echo differs")
+		}
+	}
+	after := loopCounts(srv)
+	if reads := (after.reads - before.reads) / messages; reads > 100 {
+		t.Errorf("%d reads for a message of 1 MiB", reads)
+	}
+	if writes := (after.writes - before.writes) / messages; writes > 100 {
+		t.Errorf("%d writes for a message of 1 MiB", writes)
+	}
+}
+
+// A handler that answers with several long messages gets one write at once, and one at
+// the end of the turn; what was queued before a very long one leaves before it.
+func TestLongRepliesStayInOrder(t *testing.T) {
+	replies := [][]int{{10 << 10, 10 << 10, 10 << 10}, {20, 100 << 10, 20}, {100 << 10, 100 << 10}, {10 << 10, 20, 70 << 10, 9 << 10}}
+	for _, sizes := range replies {
+		srv := startServer(t, Config{Loops: 1}, func(s *Server) {
+			s.Handle("/many", Endpoint{Handler: HandlerFuncs{Message: func(c *Conn, op Op, _ []byte) {
+				for i, n := range sizes {
+					p := bytes.Repeat([]byte{byte('a' + i)}, n)
+					if err := c.Reply(op, p); err != nil {
+						t.Error(err)
+					}
+					clear(p) // it is ours again
+				}
+			}}})
+		})
+		c := connect(t, srv, "/many")
+		var want []byte
+		for i, n := range sizes {
+			want = codec.AppendFrame(want, codec.OpText, bytes.Repeat([]byte{byte('a' + i)}, n))
+		}
+		before := loopCounts(srv)
+		answer := make([]byte, len(want))
+		c.exchange(t, codec.AppendMaskedFrame(nil, codec.OpText, [4]byte{1, 2, 3, 4}, []byte("go")), answer)
+		if !bytes.Equal(answer, want) {
+			t.Errorf("%v: the replies came in another order, or changed", sizes)
+		}
+		if writes := loopCounts(srv).writes - before.writes; writes > 2*uint64(len(sizes)) || len(want) < 64<<10 && writes > 2 {
+			t.Errorf("%v: %d writes", sizes, writes)
+		}
+	}
+}
