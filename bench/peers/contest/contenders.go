@@ -18,6 +18,7 @@ import (
 const (
 	rawName = "raw" // bytes go back as they come: what no server can do with less
 	cName   = "c"   // a minimal WebSocket server in C
+	// echoes.Floor is the same as raw, on gnet
 )
 
 // contender is a server that can be started.
@@ -36,6 +37,7 @@ type family string
 const (
 	familyC     family = "C"
 	familyGo    family = "Go"
+	familyFloor family = "Go, bytes"
 	familyOther family = "JavaScript"
 )
 
@@ -89,7 +91,7 @@ func gather(names []string, procs int) (f *field, absent []string, err error) {
 }
 
 func allNames() []string {
-	names := []string{rawName, cName}
+	names := []string{rawName, cName, echoes.Floor.Name}
 	for i := range echoes.Kinds {
 		names = append(names, echoes.Kinds[i].Name)
 	}
@@ -126,12 +128,18 @@ func (f *field) find(name string, procs int) (contender, error) {
 		return contender{}, err
 	}
 	k := echoes.Find(name)
-	return contender{
+	c := contender{
 		name: name, version: process.VersionOf(k.Module), of: familyGo, program: []string{self, serveRole, name},
 		environ: append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(procs)),
 		does:    func(j *job) bool { return k.Does(j.options()) },
-	}, nil
+	}
+	if k == &echoes.Floor {
+		c.of, c.masks, c.does = familyFloor, true, isPlainEcho
+	}
+	return c, nil
 }
+
+func isPlainEcho(j *job) bool { return j.Kind == kindEcho && !j.TLS && !j.deflates() }
 
 func (f *field) inC(name string) (contender, error) {
 	program, clean, err := process.BuildC("echo.c")
@@ -141,8 +149,7 @@ func (f *field) inC(name string) (contender, error) {
 	f.clean = append(f.clean, clean)
 	c := contender{name: name, version: "cc -O2", of: familyC, program: []string{program}}
 	c.does = func(j *job) bool {
-		plain := j.Kind == kindEcho && !j.TLS && !j.deflates()
-		return plain && (name == rawName || j.Bytes <= 64<<10) || j.Kind == kindShakes && name == cName
+		return isPlainEcho(j) && (name == rawName || j.Bytes <= 64<<10) || j.Kind == kindShakes && name == cName
 	}
 	if name == rawName {
 		c.program, c.masks = append(c.program, "raw"), true

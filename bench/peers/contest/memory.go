@@ -36,19 +36,24 @@ func (h *counting) OnClose(_ *engine.Conn, info engine.CloseInfo) {
 }
 
 // memoryTurn opens connections, and looks at the server's memory before they have said
-// anything, and when each has had one echo.
-func memoryTurn(s *process.Server, j *job) (fig figuresOf, err error) {
-	empty, err := resident(s)
-	if err != nil {
-		return fig, err
-	}
+// anything, and when each has had one echo; of one in Go also when it has collected its
+// garbage. What a server needs once, its code and what its runtime makes at first, some
+// connections that end again have it fetch before.
+func memoryTurn(c *contender, s *process.Server, j *job) (fig figuresOf, err error) {
 	client, err := engine.NewClient(engine.ClientConfig{Loops: 1, MaxConns: j.Conns, Logger: slog.New(slog.DiscardHandler), ShutdownTimeout: time.Second})
 	if err != nil {
 		return fig, err
 	}
 	defer client.Close()
-	h := &counting{size: j.Bytes}
-	conns, err := openMany(client, url(j, s), j.Conns, j.deflates(), h)
+	m := &memoryOf{contender: c, server: s, job: j, client: client}
+	if err := m.warmUp(); err != nil {
+		return fig, err
+	}
+	empty, err := m.collected()
+	if err != nil {
+		return fig, err
+	}
+	conns, err := m.open(j.Conns)
 	if err != nil {
 		return fig, err
 	}
@@ -56,18 +61,78 @@ func memoryTurn(s *process.Server, j *job) (fig figuresOf, err error) {
 	if err != nil {
 		return fig, err
 	}
-	message := bytes.Repeat([]byte(`{"price": 1.5, `), j.Bytes/15+1)[:j.Bytes]
-	for _, c := range conns {
-		if err := c.Send(engine.Text, message); err != nil {
-			return fig, err
-		}
-	}
-	for end := time.Now().Add(process.Patience); h.back.Load() < int64(j.Conns); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			return fig, fmt.Errorf("%d of %d echoes have come, %d connections have ended", h.back.Load(), j.Conns, h.ended.Load())
-		}
+	if err := m.echo(conns); err != nil {
+		return fig, err
 	}
 	after, err := resident(s)
+	if err != nil {
+		return fig, err
+	}
 	n := float64(j.Conns)
-	return figuresOf{Idle: (idle - empty) / n, After: (after - empty) / n}, err
+	fig = figuresOf{Idle: (idle - empty) / n, After: (after - empty) / n}
+	if c.of == familyGo {
+		least, err := m.collected()
+		if err != nil {
+			return fig, err
+		}
+		fig.Collected = (least - empty) / n
+	}
+	return fig, nil
+}
+
+// memoryOf is one such turn.
+type memoryOf struct {
+	contender *contender
+	server    *process.Server
+	job       *job
+	client    *engine.Client
+	counting
+}
+
+// open opens connections.
+func (m *memoryOf) open(n int) ([]*engine.Conn, error) {
+	m.size = m.job.Bytes
+	return openMany(m.client, url(m.job, m.server), n, m.job.deflates(), &m.counting)
+}
+
+// echo has each connection send a message, and waits for all of them.
+func (m *memoryOf) echo(conns []*engine.Conn) error {
+	message := bytes.Repeat([]byte(`{"price": 1.5, `), m.size/15+1)[:m.size]
+	until := m.back.Load() + int64(len(conns))
+	for _, conn := range conns {
+		if err := conn.Send(engine.Text, message); err != nil {
+			return err
+		}
+	}
+	for end := time.Now().Add(process.Patience); m.back.Load() < until; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			return fmt.Errorf("%d echoes are missing, %d connections have ended", until-m.back.Load(), m.ended.Load())
+		}
+	}
+	return nil
+}
+
+// warmUp has some connections come and go.
+func (m *memoryOf) warmUp() error {
+	conns, err := m.open(min(200, m.job.Conns))
+	if err == nil {
+		err = m.echo(conns)
+	}
+	for _, conn := range conns {
+		_ = conn.Close(engine.CloseNormal, "")
+	}
+	return err
+}
+
+// collected is what is resident when a server in Go has collected its garbage.
+func (m *memoryOf) collected() (float64, error) {
+	if m.contender.of == familyGo {
+		if err := m.server.Order("collect"); err != nil {
+			return 0, err
+		}
+		if _, err := m.server.Expect("collected"); err != nil {
+			return 0, err
+		}
+	}
+	return resident(m.server)
 }

@@ -70,7 +70,7 @@ func (r *jobResult) table() (columns []string, rows [][]string) {
 	f := func(format string, v float64) string { return fmt.Sprintf(format, v) }
 	switch r.Job.Kind {
 	case kindMemory:
-		columns = []string{"server", "B idle", "B after an echo"}
+		columns = []string{"server", "B idle", "B after an echo", "B without garbage"}
 	case kindShakes:
 		columns = []string{"server", "us of CPU", "/s"}
 	case kindEcho:
@@ -81,7 +81,11 @@ func (r *jobResult) table() (columns []string, rows [][]string) {
 		row := []string{s.Name}
 		switch r.Job.Kind {
 		case kindMemory:
-			row = append(row, f("%.0f", m.Idle), f("%.0f", m.After))
+			collected := ""
+			if m.Collected > 0 {
+				collected = f("%.0f", m.Collected)
+			}
+			row = append(row, f("%.0f", m.Idle), f("%.0f", m.After), collected)
 		case kindShakes:
 			row = append(row, f("%.1f", m.ServerCPU/1e3), f("%.0f", float64(m.Messages)/m.Seconds))
 		case kindEcho:

@@ -76,7 +76,7 @@ func (p *plan) compete(r *report, f *field, j *job, cores process.Cores) error {
 func (f *figuresOf) line(j *job) string {
 	switch j.Kind {
 	case kindMemory:
-		return fmt.Sprintf("%.0f B for each connection, %.0f B after an echo", f.Idle, f.After)
+		return fmt.Sprintf("%.0f B for each connection, %.0f B after an echo, %.0f B without garbage", f.Idle, f.After, f.Collected)
 	case kindShakes:
 		return fmt.Sprintf("%.1f us of CPU for each handshake, %.0f/s", f.ServerCPU/1e3, float64(f.Messages)/f.Seconds)
 	case kindEcho:

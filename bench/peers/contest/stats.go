@@ -79,6 +79,7 @@ func (r *jobResult) sum() {
 			Cores: median(s.Turns, func(f *figuresOf) float64 { return f.Cores }), P50: median(s.Turns, func(f *figuresOf) float64 { return f.P50 }),
 			P99: median(s.Turns, func(f *figuresOf) float64 { return f.P99 }), P999: median(s.Turns, func(f *figuresOf) float64 { return f.P999 }),
 			Idle: median(s.Turns, func(f *figuresOf) float64 { return f.Idle }), After: median(s.Turns, func(f *figuresOf) float64 { return f.After }),
+			Collected: median(s.Turns, func(f *figuresOf) float64 { return f.Collected }),
 		}
 		if raw != nil {
 			s.Ratios = r.ratios(s, raw)

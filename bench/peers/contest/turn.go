@@ -23,8 +23,9 @@ type figuresOf struct {
 	P99       float64 `json:"p99"`
 	P999      float64 `json:"p999"`
 
-	Idle  float64 `json:"idle,omitempty"`  // resident bytes for each connection, behind the handshake
-	After float64 `json:"after,omitempty"` // and behind one echo
+	Idle      float64 `json:"idle,omitempty"`      // resident bytes for each connection, behind the handshake
+	After     float64 `json:"after,omitempty"`     // and behind one echo
+	Collected float64 `json:"collected,omitempty"` // and when it has collected its garbage
 }
 
 // turn has one server do one job.
@@ -36,7 +37,7 @@ func (f *field) turn(c *contender, j *job, cores process.Cores, per time.Duratio
 	defer s.End()
 	switch j.Kind {
 	case kindMemory:
-		return memoryTurn(s, j)
+		return memoryTurn(c, s, j)
 	case kindShakes:
 		return shakesTurn(s, per)
 	case kindEcho:

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 )
 
 // Options are what a server has to do besides.
@@ -50,8 +51,11 @@ var Kinds = []Kind{
 	{"nbio", "github.com/lesismal/nbio", true, false, listenNbio},
 }
 
-// Find gives a kind by its name, nil when there is none.
+// Find gives a kind by its name, Floor too, nil when there is none.
 func Find(name string) *Kind {
+	if name == Floor.Name {
+		return &Floor
+	}
 	for i := range Kinds {
 		if Kinds[i].Name == name {
 			return &Kinds[i]
@@ -66,15 +70,22 @@ func (k *Kind) Does(o Options) bool {
 }
 
 // Serve is the life of a server's process: it says "listening ADDRESS", and returns when
-// in ends.
+// in ends. At a line "collect" it gives what it does not need back to the system, and
+// says "collected".
 func Serve(k *Kind, o Options, in io.Reader, out io.Writer) error {
 	addr, err := k.Listen(o)
 	if err != nil {
 		return fmt.Errorf("%s: %w", k.Name, err)
 	}
 	fmt.Fprintln(out, "listening", addr)
-	_, err = io.Copy(io.Discard, bufio.NewReader(in))
-	return err
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		if lines.Text() == "collect" {
+			debug.FreeOSMemory()
+			fmt.Fprintln(out, "collected")
+		}
+	}
+	return lines.Err()
 }
 
 const loopback = "127.0.0.1:0"
