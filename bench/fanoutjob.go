@@ -99,7 +99,7 @@ func (j *fanJob) counts(due time.Duration) bool { return due >= time.Duration(j.
 // keepFirst keeps the first message of its kind, shortened.
 func keepFirst(at *atomic.Pointer[string], p []byte) {
 	if at.Load() == nil {
-		text := string(bytes.ToValidUTF8(p[:min(len(p), 200)], nil))
+		text := said(string(bytes.ToValidUTF8(p[:min(len(p), 200)], nil)))
 		at.CompareAndSwap(nil, &text)
 	}
 }

@@ -229,6 +229,18 @@ func TestFanoutReceivesBatches(t *testing.T) {
 	}
 }
 
+// All publishers may have gone before the first publish is due: rates stay numbers.
+func TestFanoutPacesNobody(t *testing.T) {
+	for _, poisson := range []bool{false, true} {
+		j, s := standingSubscriber(t)
+		j.plan.Rate, j.plan.Poisson, j.lanes.order = 100, poisson, []*fanLane{s.lane}
+		(&fanRun{plan: j.plan, job: j}).pace(time.Second)
+		if d := s.lane; !isRate(d.pacer.Rate()) || d.next < time.Second || d.pacer.Next(d.next) <= d.next {
+			t.Errorf("poisson %v: %v a second, first at %v", poisson, d.pacer.Rate(), d.next)
+		}
+	}
+}
+
 func BenchmarkFanoutReceive(b *testing.B) {
 	j, s := standingSubscriber(b)
 	var buf []byte

@@ -201,7 +201,7 @@ func (r *fanRun) pace(start time.Duration) {
 		all += int(d.open.Load())
 	}
 	for i, d := range r.job.lanes.all() {
-		rate := max(p.Rate*float64(d.open.Load())/float64(all), 1e-3)
+		rate := max(p.Rate*float64(d.open.Load())/float64(max(all, 1)), 1e-3)
 		d.pacer = newPacer(rate, p.Poisson, uint64(i), 4)
 		d.next = start + seconds(rand.Float64()/rate)
 	}

@@ -128,7 +128,7 @@ func (r *recorder) end(info engine.CloseInfo) {
 // ending says in a few words how a connection ended.
 func ending(info engine.CloseInfo) string {
 	if info.Code == engine.CloseAbnormal && info.Err != nil {
-		return info.Err.Error()
+		return said(info.Err.Error())
 	}
-	return fmt.Sprintf("closed with %d %s", info.Code, info.Reason)
+	return fmt.Sprintf("closed with %d %s", info.Code, said(info.Reason))
 }

@@ -73,7 +73,7 @@ func (m *metricsPage) get(ctx context.Context) (map[string]*io_prometheus_client
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("it answers %s", answer.Status)
+		return nil, fmt.Errorf("it answers %s", said(answer.Status))
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxMetrics+1))
 	switch {

@@ -174,6 +174,12 @@ func TestDialErrorsHaveNoLines(t *testing.T) {
 			t.Error(got)
 		}
 	}
+	target.Lines = []string{"secret", ""}
+	for i, want := range []string{"{line} is no { line }", "secret is no { line }"} {
+		if got := target.conceal(i, "secret is no {line}"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 	f, err := newFleet(&Target{URL: "ws://127.0.0.1:1/?t={line}", Lines: []string{"secret"}}, 1, 1)
 	if err != nil {
 		t.Fatal(err)

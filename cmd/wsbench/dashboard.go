@@ -1,22 +1,33 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/acarl005/stripansi"
+	"github.com/mattn/go-runewidth"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/headrace/headrace/bench"
 )
 
 // dashboard is what stands on a terminal while a run gets on.
 type dashboard struct {
-	width, height int // that there are
-	last          bench.Progress
-	rates, p99s   []float64 // of the last minute, a value a second
+	styles      styles
+	bar         mpb.BarFiller
+	last        bench.Progress
+	rates, p99s []float64 // of the last minute, a value a second
+}
+
+func newDashboard(colors bool) dashboard {
+	s := styles(colors)
+	bar := mpb.BarStyle().Lbound("").Rbound("").Filler("━").Tip("━").Padding("─").
+		FillerMeta(s.green).TipMeta(s.green).PaddingMeta(s.faint)
+	return dashboard{styles: s, bar: bar.Build()}
 }
 
 // minute is how many seconds the curves go back.
@@ -37,61 +48,69 @@ func lately(values []float64, v float64) []float64 {
 	return values[max(0, len(values)-minute):]
 }
 
-// lines are what fits. The curves go first where it does not.
-func (d *dashboard) lines() []line {
+const narrowest = 20 // columns
+
+// rows are what fits into so many columns and rows. The curves go first where it does
+// not.
+func (d *dashboard) rows(width, height int) []string {
 	p := &d.last
-	if p.Phase == "" {
+	if p.Phase == "" || width < narrowest || height < 1 {
 		return nil
 	}
-	all := []line{d.bar(), row("conns", fmt.Sprint(p.Conns), some(p.Refused, "  %d refused"))}
+	all := []string{d.progress(width), d.row("conns", fmt.Sprint(p.Conns), p.Refused, "refused")}
 	if len(d.rates) > 0 {
 		rate := fmt.Sprintf("%.0f/s", p.Rate)
 		if p.Asked > 0 {
 			rate += fmt.Sprintf(" of %.0f/s asked", p.Asked)
 		}
-		times := []any{bench.Round(p.P50), bench.Round(p.P99), bench.Round(p.Max)}
+		latency := fmt.Sprintf("p50 %v  p99 %v  max %v", bench.Round(p.P50), bench.Round(p.P99), bench.Round(p.Max))
 		all = append(all,
-			row("rate", rate),
-			d.curve(d.rates, func(top float64) string { return fmt.Sprintf("%.0f/s", top) }),
-			row("latency", fmt.Sprintf("p50 %v  p99 %v  max %v", times...)),
-			d.curve(d.p99s, func(top float64) string { return "p99 " + bench.Round(time.Duration(top)).String() }),
-			row("messages", fmt.Sprintf("%d sent  %d back", p.Sent, p.Received), some(int(p.Errors), "  %d errors")),
+			d.row("rate", rate, 0, ""),
+			d.curve(width, d.rates, func(top float64) string { return fmt.Sprintf("%.0f/s", top) }),
+			d.row("latency", latency, 0, ""),
+			d.curve(width, d.p99s, func(top float64) string { return "p99 " + bench.Round(time.Duration(top)).String() }),
+			d.row("messages", fmt.Sprintf("%d sent  %d back", p.Sent, p.Received), int(p.Errors), "errors"),
 		)
-		if len(all) > d.height {
+		if len(all) > height {
 			all = slices.Delete(slices.Delete(all, 5, 6), 3, 4)
 		}
 	}
 	for i := range all {
-		all[i] = all[i].cut(d.width)
+		all[i] = cut(all[i], width)
 	}
-	return all[:min(len(all), d.height)]
+	return all[:min(len(all), height)]
 }
 
 const labelWidth = 11
 
-// row is a line with a label before it.
-func row(label, text string, more ...span) line {
-	return append(line{{fmt.Sprintf("%-*s ", labelWidth, label), faint}, {text, plain}}, more...)
+// row is a label, a text, and in red how many there are of what should not be.
+func (d *dashboard) row(label, text string, wrong int, what string) string {
+	s := d.styles.faint(fmt.Sprintf("%-*s ", labelWidth, label)) + text
+	if wrong > 0 {
+		s += d.styles.red(fmt.Sprintf("  %d %s", wrong, what))
+	}
+	return s
 }
 
-// bar is the line that says how far the run is.
-func (d *dashboard) bar() line {
-	phase := fmt.Sprintf("%-*s ", labelWidth, d.last.Phase)
-	width := min(max(d.width-len(phase)-len(" 100%"), 4), minute)
+// progress is the row that says how far the run is.
+func (d *dashboard) progress(width int) string {
+	const thousand = 1000
 	done := min(max(d.last.Done, 0), 1)
-	full := int(done * float64(width))
-	return line{
-		{phase, plain},
-		{strings.Repeat("━", full), green},
-		{strings.Repeat("─", width-full), faint},
-		{fmt.Sprintf(" %3.0f%%", math.Floor(100*done)), plain},
-	}
+	percent := fmt.Sprintf(" %3.0f%%", math.Floor(100*done))
+	phase := cut(runewidth.FillRight(d.last.Phase, labelWidth)+" ", width-len(percent)-4)
+	var bar strings.Builder
+	_ = d.bar.Fill(&bar, decor.Statistics{ // a Builder takes everything
+		AvailableWidth: min(width-columns(phase)-len(percent), minute),
+		Total:          thousand,
+		Current:        int64(thousand * done),
+	})
+	return phase + bar.String() + percent
 }
 
 // curve draws values as high as they are, the latest to the right; what the highest is
 // stands before it.
-func (d *dashboard) curve(values []float64, name func(top float64) string) line {
-	values = values[max(0, len(values)-max(d.width-labelWidth-1, 0)):]
+func (d *dashboard) curve(width int, values []float64, name func(top float64) string) string {
+	values = values[max(0, len(values)-max(width-labelWidth-1, 0)):]
 	top := 0.0
 	for _, v := range values {
 		top = max(top, v)
@@ -101,67 +120,32 @@ func (d *dashboard) curve(values []float64, name func(top float64) string) line 
 	for _, v := range values {
 		b.WriteRune(blocks[int(math.Ceil(max(v, 0)/max(top, 1e-9)*float64(len(blocks)-1)))])
 	}
-	return line{{fmt.Sprintf("%*s ", labelWidth, name(top)), faint}, {b.String(), cyan}}
+	return d.styles.faint(fmt.Sprintf("%*s ", labelWidth, name(top))) + d.styles.cyan(b.String())
 }
 
-// some says in red how many there are of something, if there are any.
-func some(n int, format string) span {
-	if n == 0 {
-		return span{}
+// columns is how wide a row is.
+func columns(row string) int { return runewidth.StringWidth(stripansi.Strip(row)) }
+
+// cut leaves so many columns of a row, of which the last says that there was more, and
+// then no styles.
+func cut(row string, width int) string {
+	if columns(row) <= width {
+		return row
 	}
-	return span{fmt.Sprintf(format, n), red}
+	return runewidth.Truncate(stripansi.Strip(row), width, "…")
 }
 
-// line is what stands in one row of a terminal. All of its characters are one column
-// wide.
-type line []span
+// styles puts texts into the styles of ECMA-48, if there are to be any.
+type styles bool
 
-// span is a piece of a line in one style.
-type span struct {
-	text  string
-	style style
-}
+func (s styles) faint(text string) string { return s.set("2", text) }
+func (s styles) red(text string) string   { return s.set("31", text) }
+func (s styles) green(text string) string { return s.set("32", text) }
+func (s styles) cyan(text string) string  { return s.set("36", text) }
 
-type style string
-
-// The styles, as ECMA-48 has them.
-const (
-	plain style = ""
-	faint style = "2"
-	red   style = "31"
-	green style = "32"
-	cyan  style = "36"
-)
-
-func (l line) width() (n int) {
-	for _, s := range l {
-		n += utf8.RuneCountInString(s.text)
+func (s styles) set(style, text string) string {
+	if !s || text == "" {
+		return text
 	}
-	return n
-}
-
-// cut leaves so many columns of a line, of which the last says that there was more.
-func (l line) cut(width int) line {
-	if l.width() <= width {
-		return l
-	}
-	var short line
-	left := width - 1
-	for _, s := range l {
-		runes := []rune(s.text)
-		runes = runes[:min(len(runes), left)]
-		left -= len(runes)
-		short = append(short, span{string(runes), s.style})
-	}
-	return append(short, span{"…", plain})
-}
-
-func (l line) write(b *bytes.Buffer, colors bool) {
-	for _, s := range l {
-		if s.style == plain || s.text == "" || !colors {
-			b.WriteString(s.text)
-		} else {
-			fmt.Fprintf(b, "\x1b[%sm%s\x1b[0m", s.style, s.text)
-		}
-	}
+	return "\x1b[" + style + "m" + text + "\x1b[0m"
 }

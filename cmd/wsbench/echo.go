@@ -23,6 +23,7 @@ type load struct {
 	Rate     float64       `group:"load" help:"Messages a second over all connections, whatever comes back (open loop)."`
 	Poisson  bool          `group:"load" help:"With --rate: as independent users send, not evenly."`
 	Inflight int           `group:"load" help:"Messages on their way on each connection (closed loop; without --rate 1)."`
+	Patience time.Duration `group:"load" default:"2s" help:"Closed loop: how long to wait for a message to come back."`
 	Warmup   time.Duration `default:"1s" help:"Sent before, and not counted."`
 	Duration time.Duration `default:"10s" help:"How long to measure."`
 }
@@ -45,7 +46,7 @@ func (l *load) bench(at bench.Target, how *opening) (bench.Echo, error) {
 	sizes, err := bench.ParseSizes(l.Size)
 	return bench.Echo{
 		Target: at, Opening: how.bench(), Conns: l.Conns, Sizes: sizes, Text: l.Text,
-		Rate: l.Rate, Poisson: l.Poisson, InFlight: l.Inflight,
+		Rate: l.Rate, Poisson: l.Poisson, InFlight: l.Inflight, Patience: l.Patience,
 		Warmup: l.Warmup, Duration: l.Duration, Loops: how.Loops,
 	}, err
 }

@@ -6,7 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/term"
+	"github.com/vbauerster/mpb/v8/cwriter"
 
 	"github.com/headrace/headrace/bench"
 )
@@ -20,7 +20,7 @@ type live struct {
 
 func newLive(to io.Writer) *live {
 	f, ok := to.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
+	if !ok || !cwriter.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
 		return &live{to: to}
 	}
 	return &live{to: to, screen: newScreen(f)}

@@ -125,7 +125,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	default:
 		code = exitFailed
 	}
-	fmt.Fprintln(stderr, "wsbench:", err)
+	fmt.Fprintln(stderr, "wsbench:", bench.Printable(err.Error())) // servers have a say in it
 	return code
 }
 

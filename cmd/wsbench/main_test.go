@@ -48,6 +48,16 @@ func echo(w http.ResponseWriter, r *http.Request, delay time.Duration) {
 	}
 }
 
+// A closed loop waits as long as it is told to, and then says so.
+func TestPatience(t *testing.T) {
+	url := serveEcho(t, 300*time.Millisecond)
+	var out, errs bytes.Buffer
+	code := run([]string{"echo", url, "--conns=1", "--duration=500ms", "--warmup=0s", "--patience=20ms"}, &out, &errs)
+	if code != exitOK || !strings.Contains(out.String(), "the closed loop waited 20ms in vain for ") {
+		t.Errorf("code %d: %s%s", code, out.String(), errs.String())
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	url := serveEcho(t, 0)
 	slow := serveEcho(t, 30*time.Millisecond)

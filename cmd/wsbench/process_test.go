@@ -61,8 +61,14 @@ type onTerminal struct {
 
 func startOnTerminal(t *testing.T, env []string, args ...string) *onTerminal {
 	t.Helper()
-	o := &onTerminal{t: t, cmd: command(t, args...)}
-	o.cmd.Env = append(o.cmd.Env, env...)
+	c := command(t, args...)
+	c.Env = append(c.Env, env...)
+	return startCommand(t, c)
+}
+
+func startCommand(t *testing.T, c *exec.Cmd) *onTerminal {
+	t.Helper()
+	o := &onTerminal{t: t, cmd: c}
 	o.cmd.Stdout = &o.out
 	var err error
 	if o.pty, err = pty.StartWithSize(o.cmd, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
@@ -93,7 +99,12 @@ func (o *onTerminal) text() string {
 // await waits until the terminal has got a text.
 func (o *onTerminal) await(text string) {
 	o.t.Helper()
-	for end := time.Now().Add(time.Minute); !strings.Contains(o.text(), text); time.Sleep(10 * time.Millisecond) {
+	o.awaitTimes(text, 1)
+}
+
+func (o *onTerminal) awaitTimes(text string, n int) {
+	o.t.Helper()
+	for end := time.Now().Add(time.Minute); strings.Count(o.text(), text) < n; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			o.t.Fatalf("the terminal has got %.500q, and no %q", o.text(), text)
 		}

@@ -1,89 +1,80 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"golang.org/x/term"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/cwriter"
+	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/headrace/headrace/bench"
 )
 
-// screen keeps a dashboard at the end of what stands on a terminal. It only writes: it
-// reads no keys, hides no cursor and changes no mode, so there is nothing to restore
-// however the program ends, and it may be stopped and go on in the background.
+// screen keeps a dashboard at the end of what stands on a terminal. Its library only
+// writes: it reads no keys, hides no cursor and changes no mode, so there is nothing to
+// restore however the program ends, and it may be stopped and go on in the background.
 type screen struct {
-	to      *os.File
-	updates chan bench.Progress // the latest that is not shown yet
-	ending  chan struct{}
-	once    sync.Once
-	done    chan struct{} // closed when nothing more is written
+	to        *os.File
+	container *mpb.Progress
+	bar       *mpb.Bar
+	begun     chan struct{} // closed when there is something to show
+	begin     sync.Once
+	continued chan os.Signal
+	ending    sync.Once
+	done      chan struct{} // closed when nothing more is written
 
-	// Of the goroutine that paints.
-	colors  bool
-	painted []int // how wide the lines are that stand there
+	mu   sync.Mutex
+	last dashboard
+
+	// Of the goroutine that draws.
+	width int   // of the terminal, when it was drawn on last
+	drawn []int // how wide the rows are that stand there
 }
+
+// redraw is how often a dashboard is drawn anew. What somebody has typed into it stands
+// there so long.
+const redraw = 250 * time.Millisecond
 
 func newScreen(to *os.File) *screen {
 	s := &screen{
-		to:      to,
-		updates: make(chan bench.Progress, 1),
-		ending:  make(chan struct{}),
-		done:    make(chan struct{}),
-		colors:  os.Getenv("NO_COLOR") == "",
+		to:        to,
+		begun:     make(chan struct{}),
+		continued: make(chan os.Signal, 1),
+		done:      make(chan struct{}),
+		last:      newDashboard(os.Getenv("NO_COLOR") == ""),
 	}
-	go s.run()
+	signal.Notify(s.continued, syscall.SIGCONT)
+	s.container = mpb.New(mpb.WithOutput(to), mpb.WithRefreshRate(redraw), mpb.WithRenderDelay(s.begun))
+	s.bar = s.container.MustAdd(0, mpb.BarFillerFunc(s.head), mpb.BarFillerTrim(), mpb.BarExtender(mpb.BarFillerFunc(s.body), false))
 	return s
 }
 
-// run paints. It waits where the terminal is slow, or is stopped with ^S.
-func (s *screen) run() {
-	defer close(s.done)
-	var d dashboard
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGWINCH, syscall.SIGCONT)
-	defer signal.Stop(signals)
-	for {
-		select {
-		case p := <-s.updates:
-			d.take(p)
-		case sig := <-signals:
-			if sig == syscall.SIGCONT { // the shell has written below
-				s.painted = nil
-			}
-		case <-s.ending:
-			s.paint(nil)
-			return
-		}
-		width, height, err := term.GetSize(int(s.to.Fd()))
-		if err != nil || width < narrowest || height < 2 {
-			continue
-		}
-		d.width, d.height = width-1, height-1 // the last column is where terminals differ
-		s.paint(d.lines())
-	}
-}
-
-const narrowest = 20 // columns
-
-// show leaves out what there is no time for. It is called by one goroutine.
+// show has what a run tells stand there soon. It does not wait for the terminal.
 func (s *screen) show(p bench.Progress) {
-	select {
-	case <-s.updates: // the one before has not been shown
-	default:
-	}
-	s.updates <- p
+	s.mu.Lock()
+	s.last.take(p)
+	s.mu.Unlock()
+	s.begin.Do(func() { close(s.begun) })
 }
 
 // end takes the dashboard away. A terminal that takes nothing is not waited for. Safe
 // from any goroutine.
 func (s *screen) end() {
-	s.once.Do(func() { close(s.ending) })
+	s.ending.Do(func() {
+		go func() {
+			s.bar.Abort(true)
+			s.container.Wait()
+			signal.Stop(s.continued)
+			close(s.done)
+		}()
+	})
 	select {
 	case <-s.done:
 	case <-time.After(terminalPatience):
@@ -92,34 +83,55 @@ func (s *screen) end() {
 
 const terminalPatience = time.Second
 
-// paint puts lines in the place of those before, at once where the terminal can
-// (synchronized output, mode 2026). Every line is written anew: what somebody has typed
-// between them goes away.
-func (s *screen) paint(lines []line) {
-	var b bytes.Buffer
-	b.WriteString("\x1b[?2026h\r")
-	if up := s.rows(); up > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA", up)
+// head writes the first row, before which the library goes up by as many rows as it has
+// written, and erases what follows. The row is empty: it is what stays above when somebody
+// has typed Enter. The library begins it in the column where the cursor is: what was typed
+// may have moved it.
+func (s *screen) head(w io.Writer, at decor.Statistics) error {
+	up := s.wrapped(at.AvailableWidth)
+	select {
+	case <-s.continued: // the shell has written below: what the library goes up by is new
+		fmt.Fprint(s.to, strings.Repeat("\n", len(s.drawn)))
+		up = 0
+	default:
 	}
-	s.painted = s.painted[:0]
-	for _, l := range lines {
-		s.painted = append(s.painted, l.width())
-		l.write(&b, s.colors)
-		b.WriteString("\x1b[K\r\n")
+	fmt.Fprint(w, "\r\x1b[K")
+	if up > 0 {
+		fmt.Fprintf(w, "\x1b[%dA\x1b[J\n", up) // as to the \n, see others
 	}
-	b.WriteString("\x1b[J\x1b[?2026l")
-	_, _ = s.to.Write(b.Bytes())
+	s.width, s.drawn = at.AvailableWidth, append(s.drawn[:0], 0)
+	return nil
 }
 
-// rows is how many rows the painted lines take now: a terminal that was made narrower
-// has wrapped them.
-func (s *screen) rows() (n int) {
-	width, _, err := term.GetSize(int(s.to.Fd()))
-	if err != nil || width < 1 {
-		return len(s.painted)
+// wrapped is how many rows more the rows take now: a terminal that was made narrower has
+// wrapped them.
+func (s *screen) wrapped(width int) (n int) {
+	if width < 1 || width >= s.width {
+		return 0
 	}
-	for _, w := range s.painted {
-		n += max(1, (w+width-1)/width)
+	for _, w := range s.drawn {
+		n += max(0, w-1) / width
 	}
 	return n
+}
+
+// others are the rows that are not drawn on: the cursor stands in one below, and one above
+// keeps the dashboard away from the first, because tmux puts into its history whatever is
+// erased from there on.
+const others = 2
+
+// body writes the other rows.
+func (s *screen) body(w io.Writer, at decor.Statistics) error {
+	_, height, err := cwriter.GetSize(int(s.to.Fd()))
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	rows := s.last.rows(at.AvailableWidth, height-len(s.drawn)-others)
+	s.mu.Unlock()
+	for _, row := range rows {
+		s.drawn = append(s.drawn, columns(row))
+		fmt.Fprintln(w, row)
+	}
+	return nil
 }

@@ -2,10 +2,16 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
 )
 
 // Nobody listens: the reason is told without the lines that stand in URL and header.
@@ -39,6 +45,52 @@ func TestNoCommandTellsALine(t *testing.T) {
 		said := out.String() + errs.String()
 		if code != exitFailed || strings.Contains(strings.ToUpper(said+string(json)), "TOK1") || !strings.Contains(said, "refused") && !strings.Contains(said, "has ended") && !strings.Contains(said, "ended before") {
 			t.Errorf("%s: code %d, %s%s", strings.Join(args, " "), code, said, json)
+		}
+	}
+}
+
+// What a server says is told as words of its own: it steers no terminal, begins no line of
+// the report, and does not look like a line of --lines that was left out.
+func TestServersSteerNoTerminal(t *testing.T) {
+	const evil = "\x1b[2J\rgood\nFAILED: {line}\u202e"
+	closing := func(w http.ResponseWriter, r *http.Request) {
+		if conn, _, _, err := ws.UpgradeHTTP(r, w); err == nil {
+			_ = ws.WriteFrame(conn, ws.NewCloseFrame(ws.NewCloseFrameBody(4000, evil)))
+			_ = conn.Close()
+		}
+	}
+	refusing := func(w http.ResponseWriter, _ *http.Request) {
+		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			_, _ = io.WriteString(conn, "HTTP/1.1 403 "+strings.ReplaceAll(evil, "\n", " ")+"\r\nContent-Length: 0\r\n\r\n")
+			_ = conn.Close()
+		}
+	}
+	answering := func(w http.ResponseWriter, r *http.Request) {
+		if conn, _, _, err := ws.UpgradeHTTP(r, w); err == nil {
+			defer conn.Close()
+			_, _, _ = wsutil.ReadClientData(conn)
+			_ = wsutil.WriteServerText(conn, []byte(evil))
+			_, _, _ = wsutil.ReadClientData(conn)
+		}
+	}
+	for _, c := range []struct {
+		server http.HandlerFunc
+		args   []string
+		want   string
+	}{
+		{closing, []string{"echo", "--warmup=0s", "--duration=200ms"}, "closed with 4000 ?[2J?good?FAILED: { line }?"},
+		{closing, []string{"idle", "--conns=2", "--duration=200ms"}, "closed with 4000 ?[2J?good?FAILED: { line }?"},
+		{refusing, []string{"echo", "--duration=200ms"}, "403 ?[2J?good FAILED: "},
+		{answering, []string{"fanout", "--subscribers=1", "--subscribe=hello", "--ack=welcome", "--refused=good", "--publish={stamp}"}, "?[2J?good?FAILED: { line }?"},
+	} {
+		srv := httptest.NewServer(c.server)
+		t.Cleanup(srv.Close)
+		file := filepath.Join(t.TempDir(), "out.json")
+		var out, errs bytes.Buffer
+		run(append(c.args, strings.Replace(srv.URL, "http", "ws", 1), "--json", file), &out, &errs)
+		said := out.String() + errs.String()
+		if strings.ContainsAny(said, "\x1b\r\u202e") || strings.Contains(said, "\nFAILED") || !strings.Contains(said, c.want) {
+			t.Errorf("%s: %q", strings.Join(c.args, " "), said)
 		}
 	}
 }
