@@ -20,9 +20,11 @@ const (
 var assets = []struct{ pattern, file, contentType string }{
 	{"GET /{$}", "page/index.html", htmlType},
 	{"GET /style.css", "page/style.css", cssType},
-	{"GET /app.js", "page/app.js", jsType},
 	{"GET /words.js", "page/words.js", jsType},
 	{"GET /icon.svg", "page/icon.svg", svgType},
+	{"GET /console/log.js", "page/console/log.js", jsType},
+	{"GET /console/main.js", "page/console/main.js", jsType},
+	{"GET /console/trips.js", "page/console/trips.js", jsType},
 	{"GET /board", "page/board.html", htmlType},
 	{"GET /board.css", "page/board.css", cssType},
 	{"GET /board/ends.js", "page/board/ends.js", jsType},

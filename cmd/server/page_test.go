@@ -41,7 +41,7 @@ func TestPages(t *testing.T) {
 	}{
 		{"GET", "/", 200, "text/html; charset=utf-8", "<title>Headrace</title>"},
 		{"GET", "/style.css", 200, "text/css; charset=utf-8", "prefers-color-scheme"},
-		{"GET", "/app.js", 200, "text/javascript; charset=utf-8", "new WebSocket("},
+		{"GET", "/console/main.js", 200, "text/javascript; charset=utf-8", "new WebSocket("},
 		{"GET", "/board", 200, "text/html; charset=utf-8", "<title>Ticks – Headrace</title>"},
 		{"GET", "/board/socket.js", 200, "text/javascript; charset=utf-8", "new WebSocketStream("},
 		{"GET", "/icon.svg", 200, "image/svg+xml", "<svg"},
