@@ -21,11 +21,27 @@ export function write({ kind, tone, way, what, note, size, trip, data = {} }) {
   const arrow = cell("span", "way", way);
   arrow.setAttribute("aria-label", { "↑": "sent", "↓": "received" }[way] ?? "");
   row.append(cell("time", "", clock({ fine: true })), arrow, cell("span", "kind", kind), content, meta);
-  const scroll = $("scroll");
-  const following = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 40;
+  const following = atEnd();
   $("log").append(row);
   while ($("log").childElementCount > maxRows) $("log").firstElementChild.remove();
-  if (following) scroll.scrollTop = scroll.scrollHeight;
+  if (following) toEnd();
+}
+
+const scroll = $("log-scroll");
+const atEnd = () => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 40;
+const toEnd = () => { scroll.scrollTop = scroll.scrollHeight; };
+
+let left = { atEnd: true, top: 0 }; // where the reader was when the log was hidden, which has no places
+
+/** Is called before the log is hidden. */
+export function rest() {
+  left = { atEnd: atEnd(), top: scroll.scrollTop };
+}
+
+/** Is called when the log is there again. */
+export function follow() {
+  if (left.atEnd) toEnd();
+  else scroll.scrollTop = left.top;
 }
 
 function cell(tag, className, text) {

@@ -1,8 +1,10 @@
 // The console: a WebSocket client one can watch. It talks to the server that the page came from, and to nothing else.
 
+import { tell } from "../status.js";
+import { onView } from "../views.js";
 import { codeNames } from "../words.js";
-import { write } from "./log.js";
-import { addTrip } from "./trips.js";
+import { follow, rest, write } from "./log.js";
+import { addTrip, drawTrips } from "./trips.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -60,10 +62,9 @@ function closed({ code, reason, wasClean }) {
 }
 
 function setState(state, text) {
-  document.body.dataset.state = state;
-  $("status").textContent = text;
-  $("toggle").textContent = { closed: "Connect", connecting: "Cancel", open: "Disconnect", closing: "Closing…" }[state];
-  $("toggle").disabled = state === "closing";
+  tell("console", state, text);
+  $("console-toggle").textContent = { closed: "Connect", connecting: "Cancel", open: "Disconnect", closing: "Closing…" }[state];
+  $("console-toggle").disabled = state === "closing";
   $("endpoints").disabled = state !== "closed";
   $("send").disabled = state !== "open";
   repeat();
@@ -148,3 +149,12 @@ $("repeat").addEventListener("change", repeat);
 const chosen = new FormData($("connection")).get("path"); // browsers keep it over a reload
 chose(chosen);
 $("text").value ||= greetings[chosen];
+
+// The connection stays while another view is shown, and what comes is written.
+onView("console", {
+  enter() {
+    follow();
+    drawTrips();
+  },
+  leave: rest,
+});

@@ -14,10 +14,13 @@ export function addTrip(trip) {
   const sorted = trips.toSorted((a, b) => a - b);
   $("rtt").value = ms(trip);
   $("rtts").textContent = `median ${ms(sorted[sorted.length >> 1])}, best ${ms(sorted[0])}, worst ${ms(sorted.at(-1))}`;
-  drawSpark(sorted.at(-1));
+  drawTrips();
 }
 
-function drawSpark(worst) {
+/** Draws them anew, at the size that the line has now. */
+export function drawTrips() {
+  if (trips.length === 0) return;
+  const worst = Math.max(...trips);
   const svg = $("spark");
   const { width, height } = svg.getBoundingClientRect();
   const left = width - 4;
