@@ -5,12 +5,41 @@ import { endAll, startBrowser, startServer } from "./processes.mjs";
 
 const fast = 0, slow = 4, slowest = 9; // levels of the slider: all, 500 and 5 messages a second
 
+/** Runs in a page: counts the feed's connections and the frames that are drawn. */
+function count() {
+  globalThis.counted = { made: 0, open: 0, frames: 0 };
+  const request = requestAnimationFrame;
+  globalThis.requestAnimationFrame = (draw) => {
+    counted.frames++;
+    return request(draw);
+  };
+  globalThis.WebSocketStream = class extends WebSocketStream {
+    constructor(...args) {
+      super(...args);
+      counted.made++;
+      counted.open++;
+      const gone = () => { counted.open--; };
+      this.closed.then(gone, gone);
+    }
+  };
+}
+
 /** The board, used by its controls and read by what it shows. */
 class Board extends Page {
-  static async open(browser, site) {
-    const board = Object.assign(new Board(), await Page.open(browser, site));
-    await board.tab.getByRole("link", { name: "Ticks" }).click();
-    return board;
+  counted() {
+    return this.tab.evaluate(() => counted);
+  }
+
+  async show(view) {
+    await this.tab.getByRole("link", { name: view }).click();
+    await this.shown(view);
+  }
+
+  /** Waits until a view is shown, and its link says so. */
+  async shown(view) {
+    await this.tab.getByRole("region", { name: view, exact: true }).waitFor();
+    await this.tab.locator(".views a[aria-current]").getByText(view, { exact: true }).waitFor();
+    assert.equal(await this.tab.title(), `${view} – Headrace`);
   }
 
   /** What a figure says now: 1,234 is 1234, 1.5M 1500000. */
@@ -56,17 +85,19 @@ class Board extends Page {
 }
 
 describe("The tick board", () => {
-  let browser, board;
+  let browser, site, board;
   before(async () => {
     browser = await startBrowser();
-    board = await Board.open(browser, await startServer("--demo-ticks", "symbols=50,rate=1000", "--feed-history", "2000"));
+    site = await startServer("--demo-ticks", "symbols=50,rate=1000", "--feed-history", "2000");
+    board = await Board.open(browser, site);
   });
   after(async () => {
     await browser?.stop();
     await endAll();
   });
 
-  test("prices appear and move, and only the rows in view exist", async () => {
+  test("the page shows it first, prices appear and move, and only the rows in view exist", async () => {
+    await board.shown("Ticks");
     await board.status("Live, queue");
     const table = board.tab.getByRole("table");
     await table.getByRole("row").nth(10).waitFor();
@@ -75,7 +106,7 @@ describe("The tick board", () => {
     await board.until(["messages", "shown", "gaps"], (f) => f.messages > 300 && f.shown > 0 && f.gaps === 0, "ticks come");
     assert.equal(await table.getAttribute("aria-rowcount"), "51");
     assert.ok((await table.getByRole("row").count()) < 40, "not every symbol has a row");
-    await board.tab.locator("#scroll").press("End");
+    await board.tab.locator("#prices-scroll").press("End");
     await table.locator('[aria-rowindex="51"]').waitFor();
     assert.deepEqual(board.complaints, []);
   });
@@ -105,7 +136,7 @@ describe("The tick board", () => {
   });
 
   test("what it says of a slow page pushes nothing away", async () => {
-    const places = () => board.tab.evaluate(() => ["happened", "lag", "scroll"].map((id) => document.getElementById(id).getBoundingClientRect().top));
+    const places = () => board.tab.evaluate(() => ["happened", "lag", "prices-scroll"].map((id) => document.getElementById(id).getBoundingClientRect().top));
     await board.tab.setViewportSize({ width: 1280, height: 800 });
     await board.level(1);
     const before = await places();
@@ -116,8 +147,65 @@ describe("The tick board", () => {
     await board.level(fast);
     await board.tab.locator("#hint:empty").waitFor({ state: "attached" });
     await board.tab.setViewportSize({ width: 320, height: 700 });
-    assert.ok(await board.tab.evaluate(() => { const s = document.getElementById("status"); return s.scrollWidth <= s.clientWidth; }));
+    assert.ok(await board.tab.evaluate(() => { const s = document.querySelector("#ticks-status .said"); return s.scrollWidth <= s.clientWidth; }));
     assert.deepEqual(board.complaints, []);
+  });
+
+  test("it reads and draws nothing while the console is shown, whose connection stays", async () => {
+    const own = await Board.open(browser, site, { path: "/#console", init: count });
+    await own.shown("Console");
+    await own.connect("/echo");
+    assert.equal((await own.counted()).made, 0, "what is hidden does not connect");
+
+    await own.show("Ticks");
+    await own.status("Live, queue");
+    await own.until(["messages", "shown"], (f) => f.messages > 300 && f.shown > 0, "ticks come");
+    await own.level(slow);
+    await own.show("Console");
+    await own.tab.waitForFunction(() => counted.open === 0, undefined, { polling: 50 }); // its frames would be counted
+    const { frames } = await own.counted();
+    await own.status("Connected to /echo");
+    await own.say("still here");
+    await own.event({ kind: "text", way: "in", text: "still here" });
+    await own.tab.waitForTimeout(700); // the board wakes up every 500 ms, if it does
+    assert.equal((await own.counted()).frames, frames, "nothing is drawn");
+
+    await own.show("Ticks");
+    await own.status("Live, queue");
+    assert.match(await own.tab.locator("#pace").textContent(), /500 messages/, "it is as slow as it was");
+    await own.level(fast);
+    await own.until(["messages", "gaps"], (f) => f.messages > 300 && f.gaps === 0, "ticks come again");
+    const { made, open } = await own.counted();
+    assert.deepEqual({ made, open }, { made: 2, open: 1 });
+    await own.tab.getByRole("button", { name: "Disconnect" }).click();
+    await own.show("Console");
+    await own.status("Connected to /echo");
+    await own.show("Ticks");
+    await own.status("Not connected"); // as it was left
+    assert.deepEqual(own.complaints, []);
+    await own.close();
+  });
+
+  test("links, the keyboard and the Back button lead to a view", async () => {
+    const own = await Board.open(browser, site);
+    for (const key of ["Tab", "Tab", "Enter"]) await own.tab.keyboard.press(key);
+    await own.shown("Console");
+    assert.equal(own.tab.url(), `http://${site.host}/#console`);
+    await own.tab.keyboard.press("Tab");
+    await own.tab.locator("#console :focus").waitFor(); // the view is where the keyboard goes on
+    await own.tab.goBack();
+    await own.shown("Ticks");
+    await own.tab.goForward();
+    await own.shown("Console");
+    await own.tab.goto(`http://${site.host}/#elsewhere`);
+    await own.shown("Ticks");
+    const old = await Board.open(browser, site, { path: "/board" });
+    await old.shown("Ticks");
+    assert.equal(old.tab.url(), `http://${site.host}/#ticks`);
+    for (const page of [own, old]) {
+      assert.deepEqual(page.complaints, []);
+      await page.close();
+    }
   });
 
   test("a slow reader is closed with 1013 in Queue, and stays near the present in Latest", async () => {

@@ -27,6 +27,16 @@ describe("Chromium", () => {
 
   test("the page", async (t) => tour(t, browser, server));
 
+  test("without a source the board is behind its link, and says what is missing", async () => {
+    const page = await Page.open(browser, server);
+    assert.equal(await page.tab.title(), "Console – Headrace");
+    await page.tab.getByRole("link", { name: "Ticks" }).click();
+    await page.status("Live, queue");
+    await page.tab.getByRole("alert").getByText("the server publishes no ticks").waitFor();
+    assert.deepEqual(page.complaints, []);
+    await page.close();
+  });
+
   test("every second", async () => {
     const page = await Page.open(browser, server);
     await page.connect("/echo");
@@ -40,7 +50,7 @@ describe("Chromium", () => {
   test("the keyboard alone is enough", async () => {
     const page = await Page.open(browser, server);
     const keys = page.tab.keyboard;
-    for (let i = 0; i < 3; i++) await keys.press("Tab"); // two pages, and the endpoints as one stop
+    for (let i = 0; i < 3; i++) await keys.press("Tab"); // two views, and the endpoints as one stop
     await keys.press("ArrowDown");
     await keys.press("Tab"); // the room
     await keys.press("Enter");

@@ -8,8 +8,9 @@ export class Page {
   /** What the browser complained about, and what the page asked of others than its server. */
   complaints = [];
 
-  static async open(browser, { host, secure = false }) {
-    const page = new Page();
+  /** Opens it, at a path or with something behind the #; `init` runs in the tab before the page's own scripts do. */
+  static async open(browser, { host, secure = false }, { path = "/", init } = {}) {
+    const page = new this();
     page.tab = await browser.newTab({ ignoreHTTPSErrors: secure });
     page.tab.setDefaultTimeout(patience);
     page.tab.on("console", (m) => {
@@ -20,7 +21,8 @@ export class Page {
     page.tab.on("request", (r) => {
       if (new URL(r.url()).host !== host) page.complaints.push(`a request to ${r.url()}`);
     });
-    const response = await page.tab.goto(`${secure ? "https" : "http"}://${host}/`);
+    if (init) await page.tab.addInitScript(init);
+    const response = await page.tab.goto(`${secure ? "https" : "http"}://${host}${path}`);
     assert.equal(response.status(), 200);
     return page;
   }

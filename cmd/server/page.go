@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"embed"
 	"fmt"
 	"net/http"
+	"net/url"
+	"time"
 )
 
 //go:embed page
@@ -18,13 +21,13 @@ const (
 
 // assets are the page's files: where they are served, and as what.
 var assets = []struct{ pattern, file, contentType string }{
-	{"GET /{$}", "page/index.html", htmlType},
 	{"GET /style.css", "page/style.css", cssType},
-	{"GET /app.js", "page/app.js", jsType},
+	{"GET /board.css", "page/board.css", cssType},
+	{"GET /console.css", "page/console.css", cssType},
+	{"GET /status.js", "page/status.js", jsType},
+	{"GET /views.js", "page/views.js", jsType},
 	{"GET /words.js", "page/words.js", jsType},
 	{"GET /icon.svg", "page/icon.svg", svgType},
-	{"GET /board", "page/board.html", htmlType},
-	{"GET /board.css", "page/board.css", cssType},
 	{"GET /board/ends.js", "page/board/ends.js", jsType},
 	{"GET /board/feed.js", "page/board/feed.js", jsType},
 	{"GET /board/figures.js", "page/board/figures.js", jsType},
@@ -32,11 +35,23 @@ var assets = []struct{ pattern, file, contentType string }{
 	{"GET /board/meter.js", "page/board/meter.js", jsType},
 	{"GET /board/notes.js", "page/board/notes.js", jsType},
 	{"GET /board/prices.js", "page/board/prices.js", jsType},
+	{"GET /board/recovery.js", "page/board/recovery.js", jsType},
 	{"GET /board/row.js", "page/board/row.js", jsType},
 	{"GET /board/slow.js", "page/board/slow.js", jsType},
 	{"GET /board/socket.js", "page/board/socket.js", jsType},
 	{"GET /board/spark.js", "page/board/spark.js", jsType},
+	{"GET /console/log.js", "page/console/log.js", jsType},
+	{"GET /console/main.js", "page/console/main.js", jsType},
+	{"GET /console/trips.js", "page/console/trips.js", jsType},
 }
+
+// The page at /. It shows the view that the address names behind the #, else the one
+// that stands in indexFile.
+const (
+	indexFile    = "page/index.html"
+	consoleFirst = `data-view="console"`
+	ticksFirst   = `data-view="ticks"`
+)
 
 // policy lets the page load and connect to nothing but its own server.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
@@ -45,6 +60,8 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // pages serves all that is no WebSocket.
 func pages(routes []route, srv *service) http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", serveIndex(srv.topics.demo.on()))
+	mux.HandleFunc("GET /board", toBoard)
 	for _, a := range assets {
 		mux.HandleFunc(a.pattern, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", a.contentType)
@@ -56,6 +73,27 @@ func pages(routes []route, srv *service) http.Handler {
 		mux.HandleFunc(r.path, upgradeRequired)
 	}
 	return withHeaders(mux)
+}
+
+// serveIndex serves the page; where there are ticks they are what it shows first.
+func serveIndex(ticks bool) http.HandlerFunc {
+	page, err := pageFiles.ReadFile(indexFile)
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	if ticks {
+		page = bytes.Replace(page, []byte(consoleFirst), []byte(ticksFirst), 1)
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", htmlType)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(page))
+	}
+}
+
+// toBoard leads to the tick board, which was a page of its own.
+func toBoard(w http.ResponseWriter, r *http.Request) {
+	to := url.URL{Path: "/", RawQuery: r.URL.RawQuery, Fragment: "ticks"}
+	http.Redirect(w, r, to.String(), http.StatusMovedPermanently)
 }
 
 // withHeaders adds what every answer has.

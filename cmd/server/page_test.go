@@ -41,8 +41,8 @@ func TestPages(t *testing.T) {
 	}{
 		{"GET", "/", 200, "text/html; charset=utf-8", "<title>Headrace</title>"},
 		{"GET", "/style.css", 200, "text/css; charset=utf-8", "prefers-color-scheme"},
-		{"GET", "/app.js", 200, "text/javascript; charset=utf-8", "new WebSocket("},
-		{"GET", "/board", 200, "text/html; charset=utf-8", "<title>Ticks – Headrace</title>"},
+		{"GET", "/console/main.js", 200, "text/javascript; charset=utf-8", "new WebSocket("},
+		{"GET", "/views.js", 200, "text/javascript; charset=utf-8", "hashchange"},
 		{"GET", "/board/socket.js", 200, "text/javascript; charset=utf-8", "new WebSocketStream("},
 		{"GET", "/icon.svg", 200, "image/svg+xml", "<svg"},
 		{"HEAD", "/", 200, "text/html; charset=utf-8", ""},
@@ -53,6 +53,8 @@ func TestPages(t *testing.T) {
 		{"GET", "/echo", 426, "text/plain; charset=utf-8", "/echo speaks WebSocket"},
 		{"GET", "/hello?x=1", 426, "text/plain; charset=utf-8", "/hello speaks WebSocket"},
 		{"GET", "/ws/chat", 426, "text/plain; charset=utf-8", "/ws/chat speaks WebSocket"},
+		{"GET", "/board", 301, "text/html; charset=utf-8", `href="/#ticks"`},
+		{"GET", "/board?websocket", 301, "text/html; charset=utf-8", `href="/?websocket#ticks"`},
 		{"GET", "/index.html", 404, "text/plain; charset=utf-8", "not found"},
 		{"GET", "/board/", 404, "text/plain; charset=utf-8", "not found"},
 		{"GET", "/page/", 404, "text/plain; charset=utf-8", "not found"},
@@ -71,6 +73,17 @@ func TestPages(t *testing.T) {
 		}
 		if tt.status == 426 && (h.Get("Upgrade") != "websocket" || h.Get("Sec-Websocket-Version") != "13") {
 			t.Errorf("%s %s: 426 must say what to upgrade to: %v", tt.method, tt.path, h)
+		}
+	}
+}
+
+// Whoever opens the page of a server that has ticks sees them move.
+func TestTicksComeFirst(t *testing.T) {
+	for want, market := range map[string]demo{consoleFirst: {}, ticksFirst: demoDefaults} {
+		addr := startServer(t, func(o *options) { o.feed.demo = market })
+		_, body := get(t, addr, "GET", "/")
+		if n := strings.Count(body, "data-view="); n != 1 || !strings.Contains(body, want) {
+			t.Errorf("with the market %+v the page lacks %s, or has another: %d", market, want, n)
 		}
 	}
 }
@@ -125,14 +138,15 @@ func TestAssetsAreOwn(t *testing.T) {
 		}
 		return err
 	})
-	if err != nil || files != len(assets) {
-		t.Errorf("%d files are embedded, %d are served: %v", files, len(assets), err)
+	if served := len(assets) + 1; err != nil || files != served { // and indexFile
+		t.Errorf("%d files are embedded, %d are served: %v", files, served, err)
 	}
 }
 
-// What the pages and their modules load is there.
+// What the page and its modules load is there.
 func TestAssetsAreLinked(t *testing.T) {
 	addr := startServer(t, nil)
+	assets := append([]struct{ pattern, file, contentType string }{{"GET /", indexFile, htmlType}}, assets...)
 	link := regexp.MustCompile(`(?:src|href|from)[= ]"([^"]+)"`)
 	for _, a := range assets {
 		b, err := pageFiles.ReadFile(a.file)
@@ -140,7 +154,7 @@ func TestAssetsAreLinked(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range link.FindAllStringSubmatch(string(b), -1) {
-			to := m[1]
+			to, _, _ := strings.Cut(m[1], "#")
 			if !path.IsAbs(to) {
 				to = path.Join(path.Dir(strings.TrimPrefix(a.pattern, "GET ")), to)
 			}

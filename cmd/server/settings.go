@@ -264,7 +264,7 @@ var settings = []setting{
 	},
 	{
 		"demo-ticks", "spec", "publishes prices of a made-up market as ticks.*, such as symbols=50,rate=2000 (ticks in a second); empty for none",
-		"Nothing is published that nobody has asked for. Set it to see the page, or your own client, with something that moves.",
+		"Nothing is published that nobody has asked for. Set it to see the tick board, which the page then shows first, or your own client, with something that moves.",
 		func(o *options) value { return ticks{&o.feed.demo} },
 	},
 

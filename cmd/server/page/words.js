@@ -18,6 +18,9 @@ export function duration(ms) {
   return [ms < 99_950 ? (ms / 1000).toFixed(1) : whole.format(Math.round(ms / 1000)), "s"];
 }
 
+/** A short time in milliseconds; browsers tell it no finer. */
+export const ms = (t) => t.toFixed(t < 100 ? 1 : 0);
+
 export function bytes(n) {
   if (n < 1024) return `${n} B`;
   return n < 1 << 20 ? `${(n / 1024).toFixed(1)} KiB` : `${(n / (1 << 20)).toFixed(1)} MiB`;

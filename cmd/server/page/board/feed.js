@@ -57,6 +57,12 @@ export class Feed {
     this.#become("closed");
   }
 
+  /** Disconnects, and forgets its positions: to come back begins with a snapshot. */
+  leave() {
+    this.disconnect();
+    this.#topics.clear();
+  }
+
   /** Leaves without waiting for what is under way, and comes back after a time. */
   cut(ms) {
     this.#drop("cut by the page");

@@ -1,5 +1,7 @@
 // The tick board: what its controls do, and what it says. See feed.js for the protocol, and prices.js for the table.
 
+import { tell } from "../status.js";
+import { onView } from "../views.js";
 import { duration } from "../words.js";
 import { explain } from "./ends.js";
 import { Feed } from "./feed.js";
@@ -7,6 +9,7 @@ import { put, showFigures } from "./figures.js";
 import { Meter } from "./meter.js";
 import { hide, note, say } from "./notes.js";
 import { Prices } from "./prices.js";
+import { comeBack, sayRecovery } from "./recovery.js";
 import { Slow } from "./slow.js";
 import { hasStream } from "./socket.js";
 
@@ -16,17 +19,16 @@ const prefix = "ticks.";
 const cutMs = 300; // away after a cut, so that there is something to recover
 const sourceMs = 2_000; // live without a topic, and there is no source
 const behindMs = 1_000; // of lag, before the page speaks of it
-const recoveryMs = 8_000; // for which it says what came back
 const local = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(location.hostname);
-const whole = new Intl.NumberFormat("en");
 
 const meter = new Meter();
 const slow = new Slow(hasStream);
-const prices = new Prices($("scroll"), $("prices"), (rows) => meter.add("shown", rows));
+const prices = new Prices($("prices-scroll"), $("prices"), (rows) => meter.add("shown", rows));
 const encoder = new TextEncoder();
 let noSource = 0;
 let cut = false; // and not yet back
-let recovery = 0;
+let wanted = true; // whether there shall be a connection while the board is shown
+let figures = 0;
 
 const feed = new Feed({
   url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/feed`,
@@ -58,34 +60,12 @@ function live(back) {
   clearTimeout(noSource);
   noSource = setTimeout(() => prices.size === 0 && sayNoSource(), sourceMs);
   hide();
-  const text = comeBack(back);
+  const text = comeBack(back, chosen().mode === "latest");
   const tone = back.missing || back.lost ? "bad" : "good";
   note(text, tone);
   if (cut) sayRecovery(text, tone);
   cut = false;
 }
-
-/** Says what a cut has brought back: for a while, or until something else happens. */
-function sayRecovery(text, tone) {
-  clearTimeout(recovery);
-  Object.assign($("recovery"), { value: text, className: tone });
-  if (text) recovery = setTimeout(sayRecovery, recoveryMs, "", "");
-}
-
-/** What a subscription has brought before it was live. */
-function comeBack({ asked, again, messages, topics, missing, snapshots, lost }) {
-  if (!asked) return `Live: a snapshot of ${plural(snapshots, "topic")}`;
-  const latest = chosen().mode === "latest";
-  const parts = [];
-  if (topics || !snapshots) parts.push(`recovered ${plural(messages, "message")} in ${plural(topics, "topic")}`);
-  if (snapshots) parts.push(`a snapshot of ${plural(snapshots, "topic")}`);
-  if (lost) parts.push(`of ${plural(lost, "topic")} what was missed is gone`);
-  else if (missing) parts.push(`${plural(missing, "message")} missing`);
-  else parts.push(latest ? "the newest of each" : "nothing is missing");
-  return `${again ? (latest ? "Latest" : "Queue") : "Back"}: ${parts.join(", ")}`;
-}
-
-const plural = (n, what) => `${whole.format(n)} ${what}${n === 1 ? "" : "s"}`;
 
 function closed(info) {
   const { title, text, offers, comesBack } = explain({ ...info, mode: chosen().mode, slow: slow.level > 0 });
@@ -152,20 +132,18 @@ function reconnect() {
   hide();
   feed.disconnect();
   feed.connect();
-  $("toggle").focus(); // the button that was pressed is gone
+  $("ticks-toggle").focus(); // the button that was pressed is gone
 }
 
 // What the page says
 
 function stateChanged(state, waitMs) {
   const shown = { closed: "closed", live: "open" }[state] ?? "connecting";
-  document.body.dataset.state = shown;
-  document.body.dataset.feed = state;
-  $("status").textContent = {
+  tell("ticks", shown, {
     closed: "Not connected", connecting: "Connecting", subscribing: "Subscribing", switching: "Subscribing anew",
     live: `Live, ${chosen().mode === "latest" ? "latest" : "queue"}`, waiting: `Back in ${((waitMs ?? 0) / 1000).toFixed(1)} s`,
-  }[state];
-  $("toggle").textContent = state === "closed" ? "Connect" : "Disconnect";
+  }[state]);
+  $("ticks-toggle").textContent = state === "closed" ? "Connect" : "Disconnect";
   $("cut").disabled = state !== "live";
   if (state !== "live") clearTimeout(noSource);
   sayRecovery("", "");
@@ -194,7 +172,25 @@ $("how").textContent = hasStream
 $("clock").textContent = local
   ? "Lag: now minus the time in the tick. Server and browser share a clock."
   : "Lag: now minus the time in the tick. It is right if both clocks are.";
-setInterval(() => put("hint", hint(showFigures(meter).medianLag)), 500);
-setLevel(); // browsers keep it over a reload
-choose();
-feed.connect();
+choose(); // browsers keep it over a reload
+
+// A board that nobody sees reads nothing, draws nothing and wakes up for nothing.
+onView("ticks", {
+  enter() {
+    figures = setInterval(() => put("hint", hint(showFigures(meter).medianLag)), 500);
+    setLevel();
+    prices.start();
+    if (wanted) feed.connect();
+  },
+  leave() {
+    wanted = feed.state !== "closed"; // else the user, or the server, has ended it
+    if (wanted) {
+      note("Away, and disconnected");
+      feed.leave();
+    }
+    cut = false;
+    prices.stop();
+    slow.set(0);
+    clearInterval(figures);
+  },
+});

@@ -20,6 +20,7 @@ export class Prices {
   #first = -1; // of the symbols in a row
   #layout = false; // whether rows must be given anew
   #frame = 0;
+  #ages = 0; // they go on without ticks; 0 while nothing is drawn
   #nextAt = 0;
   #slowAt = 0;
   #colours = {};
@@ -38,7 +39,21 @@ export class Prices {
     new ResizeObserver(anew).observe(scroll);
     dark.addEventListener("change", () => this.#readColours());
     this.#readColours();
-    setInterval(() => this.#request(), slowMs); // ages go on without ticks
+  }
+
+  /** Draws from now on. What has happened meanwhile is not known. */
+  start() {
+    const now = performance.now();
+    for (const { trend } of this.#symbols.values()) trend.skip(now);
+    this.#ages = setInterval(() => this.#request(), slowMs);
+    this.#again();
+  }
+
+  /** Draws no more: a table that is hidden has no measures. */
+  stop() {
+    clearInterval(this.#ages);
+    cancelAnimationFrame(this.#frame);
+    this.#ages = this.#frame = 0;
   }
 
   update(name, data, skipped) {
@@ -68,7 +83,7 @@ export class Prices {
   }
 
   #request() {
-    this.#frame ||= requestAnimationFrame((now) => this.#draw(now));
+    if (this.#ages) this.#frame ||= requestAnimationFrame((now) => this.#draw(now));
   }
 
   #draw(now) {

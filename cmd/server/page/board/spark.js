@@ -20,6 +20,14 @@ export class Trend {
     this.#newest = step;
   }
 
+  /** Goes on to now, without a price for the time between. */
+  skip(now) {
+    if (this.#newest < 0) return;
+    const step = Math.floor(now / stepMs);
+    for (let s = Math.max(this.#newest, step - points) + 1; s <= step; s++) this.#values[s % points] = 0;
+    this.#newest = step;
+  }
+
   /** Draws the line, oldest on the left. */
   draw(canvas, colour, now) {
     if (this.#newest >= 0) this.#reach(Math.floor(now / stepMs));
@@ -42,7 +50,7 @@ export class Trend {
     ctx.lineJoin = "round";
     ctx.strokeStyle = ctx.fillStyle = colour;
     ctx.stroke(line);
-    const [lastX, lastY] = [x(points - 1), y(known.at(-1)[1])];
+    const [lastX, lastY] = [x(known.at(-1)[0]), y(known.at(-1)[1])];
     const area = new Path2D(line);
     area.lineTo(lastX, height);
     area.lineTo(x(known[0][0]), height);

@@ -1,6 +1,10 @@
-// A WebSocket client one can watch. It talks to the server that the page came from, and to nothing else.
+// The console: a WebSocket client one can watch. It talks to the server that the page came from, and to nothing else.
 
-import { bytes, clock, codeNames } from "./words.js";
+import { tell } from "../status.js";
+import { onView } from "../views.js";
+import { codeNames } from "../words.js";
+import { follow, rest, write } from "./log.js";
+import { addTrip, drawTrips } from "./trips.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -10,13 +14,10 @@ const greetings = {
   "/hello": "My name is Bora",
 };
 
-const maxRows = 500; // of the log
 const maxShown = 2000; // characters of one message
-const maxTrips = 60; // round trips in the sparkline
 
 let socket = null;
 let pending = []; // sent and not yet answered: { key, at }
-let trips = [];
 let repeating = 0;
 
 // The connection
@@ -61,10 +62,9 @@ function closed({ code, reason, wasClean }) {
 }
 
 function setState(state, text) {
-  document.body.dataset.state = state;
-  $("status").textContent = text;
-  $("toggle").textContent = { closed: "Connect", connecting: "Cancel", open: "Disconnect", closing: "Closing…" }[state];
-  $("toggle").disabled = state === "closing";
+  tell("console", state, text);
+  $("console-toggle").textContent = { closed: "Connect", connecting: "Cancel", open: "Disconnect", closing: "Closing…" }[state];
+  $("console-toggle").disabled = state === "closing";
   $("endpoints").disabled = state !== "closed";
   $("send").disabled = state !== "open";
   repeat();
@@ -112,63 +112,6 @@ function repeat() {
   repeating = $("repeat").checked && socket?.readyState === WebSocket.OPEN ? setInterval(send, 1000) : 0;
 }
 
-// Round trips
-
-const ms = (t) => t.toFixed(t < 100 ? 1 : 0); // browsers tell time no finer
-
-function addTrip(trip) {
-  trips = [...trips, trip].slice(-maxTrips);
-  const sorted = trips.toSorted((a, b) => a - b);
-  $("rtt").value = ms(trip);
-  $("rtts").textContent = `median ${ms(sorted[sorted.length >> 1])}, best ${ms(sorted[0])}, worst ${ms(sorted.at(-1))}`;
-  drawSpark(sorted.at(-1));
-}
-
-function drawSpark(worst) {
-  const svg = $("spark");
-  const { width, height } = svg.getBoundingClientRect();
-  const left = width - 4;
-  const step = left / (Math.max(trips.length, 20) - 1);
-  const points = trips.map((t, i) => [left - (trips.length - 1 - i) * step, height - 3 - (t / worst) * (height - 8)]);
-  const line = points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join("L");
-  const [x, y] = points.at(-1);
-  svg.querySelector(".line").setAttribute("d", `M${line}`);
-  svg.querySelector(".area").setAttribute("d", `M${points[0][0].toFixed(1)},${height}L${line}L${x.toFixed(1)},${height}Z`);
-  svg.querySelector("circle").setAttribute("cx", x);
-  svg.querySelector("circle").setAttribute("cy", y);
-  svg.classList.toggle("live", trips.length > 4); // fewer are no curve
-}
-
-// The log
-
-function write({ kind, tone, way, what, note, size, trip, data = {} }) {
-  const row = document.createElement("li");
-  row.className = tone;
-  Object.assign(row.dataset, { kind, way: { "↑": "out", "↓": "in" }[way] ?? "", ...data });
-  const meta = cell("span", "meta", size === undefined ? "" : bytes(size));
-  if (trip !== undefined) {
-    meta.prepend(cell("b", "", `${ms(trip)} ms`), "  ");
-    row.dataset.trip = trip;
-  }
-  const content = cell("span", "what", what ?? "");
-  if (note) content.append(what ? "  " : "", cell("span", "plain", note));
-  const arrow = cell("span", "way", way);
-  arrow.setAttribute("aria-label", { "↑": "sent", "↓": "received" }[way] ?? "");
-  row.append(cell("time", "", clock({ fine: true })), arrow, cell("span", "kind", kind), content, meta);
-  const scroll = $("scroll");
-  const following = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 40;
-  $("log").append(row);
-  while ($("log").childElementCount > maxRows) $("log").firstElementChild.remove();
-  if (following) scroll.scrollTop = scroll.scrollHeight;
-}
-
-function cell(tag, className, text) {
-  const e = document.createElement(tag);
-  if (className) e.className = className;
-  e.textContent = text;
-  return e;
-}
-
 // What the user does
 
 $("connection").addEventListener("submit", (e) => {
@@ -202,8 +145,16 @@ $("text").addEventListener("keydown", (e) => {
 });
 
 $("repeat").addEventListener("change", repeat);
-$("clear").addEventListener("click", () => $("log").replaceChildren());
 
 const chosen = new FormData($("connection")).get("path"); // browsers keep it over a reload
 chose(chosen);
 $("text").value ||= greetings[chosen];
+
+// The connection stays while another view is shown, and what comes is written.
+onView("console", {
+  enter() {
+    follow();
+    drawTrips();
+  },
+  leave: rest,
+});
