@@ -6,7 +6,6 @@ import (
 	"unsafe"
 
 	"github.com/panjf2000/gnet/v2"
-	"github.com/panjf2000/gnet/v2/pkg/logging"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,6 +24,15 @@ func (f *floor) OnBoot(e gnet.Engine) gnet.Action {
 	f.booted <- e
 	return gnet.None
 }
+
+// silent keeps gnet from writing to where the server tells its address.
+type silent struct{}
+
+func (silent) Debugf(string, ...any) {}
+func (silent) Infof(string, ...any)  {}
+func (silent) Warnf(string, ...any)  {}
+func (silent) Errorf(string, ...any) {}
+func (silent) Fatalf(string, ...any) {}
 
 // granted answers the key of bench/limit/client.c, which asks for nothing else.
 var granted = []byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
@@ -58,7 +66,7 @@ func listenFloor(Options) (addr string, err error) {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- gnet.Run(f, "tcp4://"+loopback, gnet.WithNumEventLoop(1), gnet.WithReadBufferCap(256<<10),
-			gnet.WithTCPNoDelay(gnet.TCPNoDelay), gnet.WithLogLevel(logging.ErrorLevel))
+			gnet.WithTCPNoDelay(gnet.TCPNoDelay), gnet.WithLogger(silent{}))
 	}()
 	select {
 	case e := <-f.booted:
