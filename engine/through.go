@@ -17,7 +17,7 @@ const (
 // passes says whether a reply is to be written at once.
 func (c *Conn) passes(op codec.Opcode, p []byte) bool {
 	l := c.loop
-	if len(p) < throughSize || c.out != nil || c.masks() || !op.IsData() || c.compresses(p) {
+	if len(p) < throughSize || c.out != nil || c.flags&flagWatching != 0 || c.masks() || !op.IsData() || c.compresses(p) {
 		return false
 	}
 	return len(p) >= alwaysThrough || !l.passed && l.reading == c && l.ahead == 0
