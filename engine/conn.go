@@ -74,7 +74,7 @@ const (
 )
 
 // Reply queues a message, to be written with everything else of this turn in
-// one write. op is Text or Binary; Text should be valid UTF-8. It does not
+// one write; one of 8 KiB or more may be written at once. op is Text or Binary; Text should be valid UTF-8. It does not
 // retain p. Loop-only. With Endpoint.Workers it does what Send does.
 //
 // It returns ErrClosed after the end or after Close. When the queue is full it

@@ -12,9 +12,11 @@ import "github.com/headrace/headrace/codec"
 //     frame. A message that arrived whole is unmasked in place and handed on
 //     without a copy, through a decoder that all connections of the loop share.
 //  4. A frame that the read has cut stays in an inbound, which the connection
-//     keeps until the message is complete. An idle connection has none.
-//  5. handle calls the handler. Its replies wait in the connection's outbox. If
-//     too much waits there, the peer is not heard further for now (pause.go).
+//     keeps until the message is complete. An idle connection has none. The rest
+//     of a long frame is read to where it belongs (through.go).
+//  5. handle calls the handler. Its replies wait in the connection's outbox; a long
+//     one is written at once, from where it is (through.go). If too much waits, the
+//     peer is not heard further for now (pause.go).
 //  6. The turn ends (loop.leave): work of other goroutines is taken in, and each
 //     connection with a queue is written once (flush). What the kernel doesn't
 //     take stays in the outbox until the socket is writable again.
