@@ -140,7 +140,7 @@ func (r *fanRun) measure(ctx context.Context) (*Result, error) {
 	r.noteUsage(len(j.lanes.all()))
 	j.until.Store(min(j.until.Load(), int64(r.now()))) // if ctx has ended
 	if ctx.Err() == nil || j.until.Load() > int64(from) {
-		r.await()
+		r.awaitDeliveries(ctx)
 	}
 	driving.stop()
 	if j.posts != nil {
@@ -258,9 +258,9 @@ func (r *fanRun) isThrough() bool {
 	return true
 }
 
-// await gives deliveries that are on their way some time to come.
-func (r *fanRun) await() {
-	for end := time.Now().Add(r.plan.Grace); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+// awaitDeliveries gives deliveries that are on their way some time to come.
+func (r *fanRun) awaitDeliveries(ctx context.Context) {
+	await(ctx, r.plan.Grace, func() bool {
 		through := r.isThrough()
 		rec := r.job.lanes.take()
 		if r.job.posts != nil {
@@ -268,10 +268,8 @@ func (r *fanRun) await() {
 		}
 		r.late(rec)
 		f := r.total.fanned()
-		if through && r.total.Received+r.total.Lost+f.conflated >= f.owed {
-			return
-		}
-	}
+		return through && r.total.Received+r.total.Lost+f.conflated >= f.owed
+	})
 }
 
 // reckon takes account of what never came to the subscribers that are left, and gives

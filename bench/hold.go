@@ -85,14 +85,11 @@ func (r *idleRun) hold(ctx context.Context) {
 
 // awaitPongs gives what is on its way some time.
 func (r *idleRun) awaitPongs(ctx context.Context) {
-	for end := time.Now().Add(r.plan.Grace); time.Now().Before(end) && ctx.Err() == nil; {
+	await(ctx, r.plan.Grace, func() bool {
 		through := r.isThrough()
 		r.late(r.job.lanes.take())
-		if through && r.total.Received+r.total.Lost >= r.total.Sent {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return through && r.total.Received+r.total.Lost >= r.total.Sent
+	})
 }
 
 // isThrough says whether all pings that were due are sent. What was sent is in the

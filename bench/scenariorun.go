@@ -113,20 +113,13 @@ func (r *scenarioRun) watchPhases(ctx context.Context, from time.Duration) {
 // settle gives messages that are on their way some time to be sent and to come back; less
 // when the run was ended early.
 func (r *scenarioRun) settle(ctx context.Context) {
-	told, began := time.Now(), time.Now()
-	for {
+	told := time.Now()
+	await(ctx, max(r.play.longest, leavePatience), func() bool {
 		left := int64(0)
 		for _, d := range r.play.lanes.all() {
 			left += d.onWay.Load()
 		}
 		r.total.add(r.play.crowd.take())
-		patience := r.play.longest
-		if ctx.Err() != nil {
-			patience = min(patience, leavePatience)
-		}
-		if left == 0 || time.Since(began) > patience {
-			return
-		}
 		if time.Since(told) > time.Second {
 			told = time.Now()
 			r.tell(Progress{
@@ -134,6 +127,6 @@ func (r *scenarioRun) settle(ctx context.Context) {
 				Sent: r.total.Sent, Received: r.total.Received, Errors: r.total.Errors(),
 			})
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return left == 0
+	})
 }

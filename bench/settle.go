@@ -46,10 +46,7 @@ func (r *echoRun) hangUp(ctx context.Context) {
 		d.order.Store(&order{hangUp: true})
 		d.work.Ask()
 	}
-	end := time.Now().Add(closePatience)
-	for r.fleet.client.Connections() > 0 && time.Now().Before(end) && ctx.Err() == nil {
-		time.Sleep(10 * time.Millisecond)
-	}
+	await(ctx, closePatience, func() bool { return r.fleet.client.Connections() == 0 || ctx.Err() != nil })
 	r.take()
 }
 

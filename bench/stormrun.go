@@ -90,9 +90,7 @@ func (r *stormRun) blow(ctx context.Context) {
 	if !r.plan.ends() {
 		return
 	}
-	for end := time.Now().Add(r.plan.Grace); r.job.open.Load() > 0 && time.Now().Before(end) && ctx.Err() == nil; {
-		time.Sleep(10 * time.Millisecond)
-	}
+	await(ctx, r.plan.Grace, func() bool { return r.job.open.Load() == 0 || ctx.Err() != nil })
 }
 
 // Why handshakes are not begun.

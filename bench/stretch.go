@@ -75,14 +75,11 @@ func (r *echoRun) measure(ctx context.Context, s stretch) stretched {
 	if sending.Err() != nil {
 		j.wake() // the next message that is due may be far
 	}
-	r.await(ctx, s)
+	r.awaitEchoes(ctx, s)
 	stop()
 	how.counted = max(0, time.Duration(j.until.Load())-from)
 	return how
 }
-
-// hurry is the grace there still is when the run is stopped from outside.
-const hurry = 2 * time.Second
 
 // isThrough says whether everything that was due is sent. What was sent is in the
 // recorders that are taken after.
@@ -95,22 +92,13 @@ func (r *echoRun) isThrough(s stretch) bool {
 	return true
 }
 
-// await gives messages that are on their way some time to come back.
-func (r *echoRun) await(ctx context.Context, s stretch) {
-	hurried := false
-	for end := time.Now().Add(s.grace); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if soon := time.Now().Add(hurry); ctx.Err() != nil && !hurried {
-			hurried = true
-			if soon.Before(end) {
-				end = soon
-			}
-		}
+// awaitEchoes gives messages that are on their way some time to come back.
+func (r *echoRun) awaitEchoes(ctx context.Context, s stretch) {
+	await(ctx, s.grace, func() bool {
 		through := r.isThrough(s)
 		r.late(r.take())
-		if through && r.flow.waiting() <= 0 {
-			return
-		}
-	}
+		return through && r.flow.waiting() <= 0
+	})
 }
 
 // pace gives each loop its part of the rate; none in a closed loop.
