@@ -259,3 +259,18 @@ func standingSubscriber(tb testing.TB) (*fanJob, *subscriber) {
 	s.lane.rec.fanned()
 	return j, s
 }
+
+// What is due when no publisher is left is not sent, and that is an error.
+func TestFanoutWithoutPublishersIsNotSent(t *testing.T) {
+	t.Parallel()
+	n := 0
+	r := fanout(t, &relay{said: func(m *attendee, _ []byte) bool {
+		if n++; n > 20 {
+			_ = m.conn.Close(4001, "enough")
+		}
+		return n > 20
+	}}, Fanout{Rate: 200, Duration: 500 * time.Millisecond, Grace: 100 * time.Millisecond})
+	if c := r.Counts; c.Dropped != 1 || c.NotSent < 60 || !near(c.Sent+c.NotSent, 100, 0.1) {
+		t.Errorf("%+v of 100 publishes that were due, and one publisher that ended", c)
+	}
+}

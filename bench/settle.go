@@ -43,7 +43,7 @@ func (j *echoJob) takeLost() []uint32 {
 // hangUp closes all connections, and returns when they have ended.
 func (r *echoRun) hangUp(ctx context.Context) {
 	for _, d := range r.job.lanes.all() {
-		d.order.Store(&order{hangUp: true})
+		d.hangUp.Store(true)
 		d.work.Ask()
 	}
 	await(ctx, closePatience, func() bool { return r.fleet.client.Connections() == 0 || ctx.Err() != nil })
