@@ -115,11 +115,12 @@ func beat(began time.Time, pulses []*pulse) (stop func()) {
 	return func() { ended.Store(true); <-done }
 }
 
-// nap sleeps, as exactly as the kernel can.
+// nap sleeps, as exactly as the kernel can. Go's scheduler is told: it would hold one of
+// its processors meanwhile, with the handshakes on it that a storm has just begun.
 func nap(d time.Duration) {
 	if d <= 0 {
 		return
 	}
 	t := unix.NsecToTimespec(int64(d))
-	_, _, _ = unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, 0, uintptr(unsafe.Pointer(&t)), 0, 0, 0)
+	_, _, _ = unix.Syscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, 0, uintptr(unsafe.Pointer(&t)), 0, 0, 0)
 }
