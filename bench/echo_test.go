@@ -364,18 +364,9 @@ func loses(n int) func(c *engine.Conn, op engine.Op, p []byte) {
 
 // What comes back after the end, and what never does, is in the series as well.
 func TestSeriesHasWhatComesLate(t *testing.T) {
-	var stalled time.Time
 	for name, do := range map[string]func(c *engine.Conn, op engine.Op, p []byte){
-		"lost": loses(10),
-		"stalled": func(c *engine.Conn, op engine.Op, p []byte) {
-			if stalled.IsZero() {
-				stalled = time.Now()
-			}
-			if since := time.Since(stalled); since > 200*time.Millisecond && since < 900*time.Millisecond {
-				time.Sleep(900*time.Millisecond - since)
-			}
-			echoes(c, op, p)
-		},
+		"lost":    loses(10),
+		"stalled": stallsOnce(),
 	} {
 		r := run(t, Echo{Target: Target{URL: serve(t, onMessage(do))}, Rate: 500, Duration: 500 * time.Millisecond, Warmup: 50 * time.Millisecond})
 		sum := summed(r.Series)

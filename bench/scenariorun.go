@@ -41,7 +41,7 @@ func (r *scenarioRun) perform(ctx context.Context) (*Result, error) {
 	stopDialing()
 	dials.Wait()
 	r.close() // what has not come back by now is lost
-	r.total.add(p.crowd.rest())
+	r.late(p.crowd.rest())
 	if ended <= 0 && ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -80,7 +80,7 @@ const conductEvery = 2 * time.Millisecond
 func (r *scenarioRun) watchPhases(ctx context.Context, from time.Duration) {
 	p := r.play
 	sleepUntil(ctx, p.origin())
-	r.startUsage()
+	r.countFrom(from)
 	for i := range p.line.spans {
 		span := &p.line.spans[i]
 		r.doing = r.plan.Phases[i].Name
@@ -105,7 +105,7 @@ func (r *scenarioRun) settle(ctx context.Context) {
 		for _, d := range r.play.lanes.all() {
 			left += d.onWay.Load()
 		}
-		r.total.add(r.play.crowd.take())
+		r.late(r.play.crowd.take())
 		if time.Since(told) > time.Second {
 			told = time.Now()
 			r.tell(Progress{

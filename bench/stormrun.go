@@ -94,7 +94,11 @@ func (r *stormRun) blow(ctx context.Context) {
 	if !r.plan.ends() {
 		return
 	}
-	await(ctx, r.plan.Grace, func() bool { return r.job.open.Load() == 0 || ctx.Err() != nil })
+	await(ctx, r.plan.Grace, func() bool {
+		gone := r.job.open.Load() == 0
+		r.late(r.take())
+		return gone || ctx.Err() != nil
+	})
 }
 
 // Why handshakes are not begun.
@@ -252,10 +256,12 @@ func (r *stormRun) notBegun(due time.Duration, why string) {
 	r.recent.NotSent++
 }
 
-// take gives what handshakes have come to since the last call, as messages: one that was
-// begun is sent, one that is open has come back, one that was refused is lost.
-func (r *stormRun) take() *recorder {
-	lives := r.job.lanes.take()
+// take gives what handshakes have come to since the last call.
+func (r *stormRun) take() *recorder { return r.with(r.job.lanes.take()) }
+
+// with gives what handshakes and connections have come to, as messages: a handshake that
+// was begun is sent, one that is open has come back, one that was refused is lost.
+func (r *stormRun) with(lives *recorder) *recorder {
 	r.lives.add(lives)
 	r.mu.Lock()
 	defer r.mu.Unlock()
