@@ -76,3 +76,56 @@ func (l *slowToAccept) Accept() (net.Conn, error) {
 	l.before()
 	return l.Listener.Accept()
 }
+
+// summed is what a series says in all.
+func summed(series []Point) (c Counts) {
+	for i := range series {
+		c.Sent += series[i].Sent
+		c.Received += series[i].Received
+		c.Lost += series[i].Errors
+	}
+	return c
+}
+
+// loses is a handler that does not answer 1 in n messages.
+func loses(n int) func(c *engine.Conn, op engine.Op, p []byte) {
+	i := 0 // there is one loop
+	return func(c *engine.Conn, op engine.Op, p []byte) {
+		if i++; i%n != 0 {
+			echoes(c, op, p)
+		}
+	}
+}
+
+// What comes back after the end, and what never does, is in the series as well.
+func TestSeriesHasWhatComesLate(t *testing.T) {
+	for name, do := range map[string]func(c *engine.Conn, op engine.Op, p []byte){
+		"lost":    loses(10),
+		"stalled": stallsOnce(),
+	} {
+		r := run(t, Echo{Target: Target{URL: serve(t, onMessage(do))}, Rate: 500, Duration: 500 * time.Millisecond, Warmup: 50 * time.Millisecond})
+		sum := summed(r.Series)
+		if sum.Sent != r.Counts.Sent || sum.Received != r.Counts.Received || sum.Errors() != r.Counts.Errors() || r.Counts.Sent == 0 {
+			t.Errorf("%s: the series has %+v, the result %+v", name, sum, r.Counts)
+		}
+		last := r.Series[len(r.Series)-1]
+		if last.At <= r.Seconds || len(r.Series) != 2 {
+			t.Errorf("%s: %+v, of %v s", name, r.Series, r.Seconds)
+		}
+		if name == "stalled" && (last.Received == 0 || last.Max < inMS(r.Latency.At(90))) {
+			t.Errorf("stalled: %+v, and p90 is %v", last, r.Latency.At(90))
+		}
+	}
+}
+
+// The series of a fan-out has the deliveries that were lost.
+func TestFanoutSeriesHasWhatIsLost(t *testing.T) {
+	r := fanout(t, &relay{to: func(m *attendee, n int, p []byte) {
+		if n%10 != 9 {
+			m.say(p)
+		}
+	}}, Fanout{Rate: 200, Duration: 300 * time.Millisecond, Grace: 200 * time.Millisecond})
+	if sum := summed(r.Series); sum.Sent != r.Counts.Sent || sum.Received != r.Counts.Received || sum.Errors() != r.Counts.Errors() || r.Counts.Lost == 0 {
+		t.Errorf("the series has %+v, the result %+v", sum, r.Counts)
+	}
+}
