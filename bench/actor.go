@@ -197,7 +197,7 @@ func (a *actor) slowDown(rate int) {
 	if a.slow == nil && !a.ours {
 		a.slow = &slowReader{rate: float64(rate), at: a.lane.play.now()}
 		a.slow.apply(a.conn)
-		a.lane.care = append(a.lane.care, a)
+		a.lane.careFor(a)
 	}
 }
 
@@ -231,7 +231,7 @@ func (a *actor) leave(atOnce bool) {
 		return
 	}
 	a.waiting, a.leaves = true, time.Now().Add(leavePatience)
-	a.lane.care = append(a.lane.care, a)
+	a.lane.careFor(a)
 }
 
 const leavePatience = time.Second

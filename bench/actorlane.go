@@ -26,7 +26,7 @@ type actorLane struct {
 	done   int
 	buf    []byte
 
-	open  atomic.Int32 // len(actors)
+	cares atomic.Bool  // there is somebody in care
 	onWay atomic.Int64 // messages that are to be sent, or answered
 
 	mu   sync.Mutex
@@ -100,6 +100,13 @@ func (d *actorLane) look() {
 		}
 	}
 	d.care = slices.DeleteFunc(d.care, func(a *actor) bool { return a.slow == nil && !a.waiting })
+	d.cares.Store(len(d.care) > 0)
+}
+
+// careFor has look see to one.
+func (d *actorLane) careFor(a *actor) {
+	d.care = append(d.care, a)
+	d.cares.Store(true)
 }
 
 const lookEvery = 5 * time.Millisecond

@@ -19,41 +19,24 @@ type echoLane struct {
 	rng *rand.Rand
 
 	conns  []*echoConn
-	turn   int    // open loop: the connection that is next
-	filled int    // closed loop: so many of conns have begun
-	pulse  *pulse // nil: a message goes when its predecessor has come back
+	turn   int // open loop: the connection that is next
+	filled int // closed loop: so many of conns have begun
 	buf    []byte
 
 	clock  time.Duration   // the time of this turn; 0: not looked up
 	dues   []time.Duration // of the messages of this turn that count, open loop
 	settle func()          // endTurn, made once
 
-	open    atomic.Int32 // len(conns)
-	through atomic.Bool  // open loop: everything that was due before the end is sent
-	tidy    atomic.Bool  // closed loop: look for what was waited for too long
-	order   atomic.Pointer[order]
+	// What the loop is to do in its next turn.
+	tidy   atomic.Bool // closed loop: look for what was waited for too long
+	hangUp atomic.Bool // close all connections, and forget what is on its way
 }
 
-// order is what a lane is to do from its next turn on. It is given away with
-// echoLane.order.
-type order struct {
-	pulse  *pulse
-	hangUp bool // close all connections, and forget what is on its way
-}
-
-// obey carries out the order that there is, if any. Loop-only.
-func (d *echoLane) obey() {
-	o := d.order.Swap(nil)
-	switch {
-	case o == nil:
-	case o.hangUp:
-		for _, e := range slices.Clone(d.conns) {
-			e.ours = true
-			_ = e.conn.Close(engine.CloseNormal, "")
-		}
-	default:
-		d.pulse = o.pulse
-		d.through.Store(false)
+// closeAll hangs up. Loop-only.
+func (d *echoLane) closeAll() {
+	for _, e := range slices.Clone(d.conns) {
+		e.ours = true
+		_ = e.conn.Close(engine.CloseNormal, "")
 	}
 }
 
@@ -145,8 +128,10 @@ func (h connHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
 
 // run begins a closed loop, or sends what is due.
 func (d *echoLane) run() (more bool) {
-	d.obey()
-	if d.pulse == nil {
+	if d.hangUp.Swap(false) {
+		d.closeAll()
+	}
+	if d.pulse.Load() == nil {
 		if d.tidy.Swap(false) {
 			d.giveUp()
 		}
@@ -156,26 +141,21 @@ func (d *echoLane) run() (more bool) {
 	return false // the metronome comes again for what is left
 }
 
-// sendDue sends what is due, so many messages at most. What is due while there is no
-// connection is not sent, and counts as that.
+// sendDue sends what is due, so many messages at most.
 func (d *echoLane) sendDue(most int) {
-	p, now, until := d.pulse, d.now(), time.Duration(d.job.until.Load())
-	for n := 0; n < most && p.next <= now && p.next < until; n++ {
-		switch {
-		case len(d.conns) > 0:
-			d.turn++
-			d.conns[d.turn%len(d.conns)].send(p.next)
-		case d.counts(p.next):
-			d.rec.NotSent++
-		}
-		p.step()
+	d.pulse.Load().each(d.now(), time.Duration(d.job.until.Load()), most, d.sendNext)
+}
+
+// sendNext sends on the connection whose turn it is. What is due while there is none is
+// not sent, and counts as that.
+func (d *echoLane) sendNext(due time.Duration) {
+	switch {
+	case len(d.conns) > 0:
+		d.turn++
+		d.conns[d.turn%len(d.conns)].send(due)
+	case d.counts(due):
+		d.rec.NotSent++
 	}
-	if p.next >= until {
-		d.through.Store(true)
-		p.rest()
-		return
-	}
-	p.tell()
 }
 
 // How many messages a loop sends before it looks at its sockets, and beside a message
@@ -282,7 +262,7 @@ func (e *echoConn) send(due time.Duration) bool {
 	if counts {
 		if ok {
 			d.rec.Sent++
-			if d.pulse != nil {
+			if d.pulse.Load() != nil {
 				d.dues = append(d.dues, due)
 			}
 		} else {
@@ -317,47 +297,24 @@ func (e *echoConn) receive(op engine.Op, p []byte) {
 		d.rec.Bytes += uint64(len(p))
 		record(d.rec.latency, now-at)
 	}
-	switch {
-	case d.pulse == nil && d.sends():
+	switch p := d.pulse.Load(); {
+	case p == nil && d.sends():
 		e.send(now)
-	case d.pulse != nil && d.pulse.next <= now:
+	case p != nil && p.next <= now:
 		d.sendDue(sendsPerMessage) // as we are awake
 	}
 }
 
 // start has the loops begin to send. stop ends what wakes them.
 func (j *echoJob) start(pulses []*pulse) (stop func()) {
-	j.wake()
-	if len(pulses) == 0 {
-		return j.tidy()
+	j.lanes.wake()
+	if len(pulses) > 0 {
+		return beat(j.began, pulses)
 	}
-	return beat(j.began, pulses)
-}
-
-// tidy has closed loops give up what they have waited for too long, until stop.
-func (j *echoJob) tidy() (stop func()) {
-	d := &driving{end: make(chan struct{})}
-	d.run.Go(func() {
-		t := time.NewTicker(max(j.most/10, time.Millisecond))
-		defer t.Stop()
-		for {
-			select {
-			case <-t.C:
-			case <-d.end:
-				return
-			}
-			for _, l := range j.lanes.all() {
-				l.tidy.Store(true)
-				l.work.Ask()
-			}
+	return repeat(max(j.most/10, time.Millisecond), func() {
+		for _, d := range j.lanes.all() {
+			d.tidy.Store(true)
+			d.work.Ask()
 		}
 	})
-	return d.stop
-}
-
-// wake has every loop look at what there is to do.
-func (j *echoJob) wake() {
-	for _, l := range j.lanes.all() {
-		l.work.Ask()
-	}
 }

@@ -3,9 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -272,52 +270,10 @@ func TestResultGoesToJSONAndBack(t *testing.T) {
 	}
 }
 
-func TestPlansAreChecked(t *testing.T) {
-	good := Echo{Target: Target{URL: "ws://h/"}, Sizes: Sizes{Min: 20, Max: 20}, Conns: 1, Duration: time.Second}
-	for what, spoil := range map[string]func(*Echo){
-		"no ws:// or wss://": func(p *Echo) { p.URL = "http://h/" },
-		"fragment":           func(p *Echo) { p.URL = "ws://h/#a" },
-		"bytes to be known":  func(p *Echo) { p.Sizes = Sizes{Min: 7, Max: 20} },
-		"a connection":       func(p *Echo) { p.Conns = 0 },
-		"either a rate":      func(p *Echo) { p.Rate, p.InFlight = 1, 1 },
-		"a rate is":          func(p *Echo) { p.Rate = -1 },
-		"a duration":         func(p *Echo) { p.Duration = 0 },
-		"in flight":          func(p *Echo) { p.InFlight = 1 << 20 },
-	} {
-		p := good
-		spoil(&p)
-		if _, err := p.Run(context.Background(), nil); err == nil || !strings.Contains(err.Error(), what) {
-			t.Errorf("%s: %v", what, err)
-		}
-	}
-	if _, err := good.Run(canceled(), nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("canceled: %v", err)
-	}
-}
-
 func canceled() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
-}
-
-// A rate is a number: NaN compares with nothing.
-func TestRatesAreNumbers(t *testing.T) {
-	at := Target{URL: "ws://h/"}
-	for _, rate := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, 2 * maxRate} {
-		for name, p := range map[string]Job{
-			"echo":    Echo{Target: at, Sizes: Sizes{Min: 20, Max: 20}, Conns: 1, Duration: time.Second, Rate: rate},
-			"opening": Echo{Target: at, Sizes: Sizes{Min: 20, Max: 20}, Conns: 1, Duration: time.Second, Opening: Opening{Rate: rate}},
-			"storm":   Storm{Target: at, Duration: time.Second, Rate: rate},
-			"fanout": Fanout{
-				Target: at, Publish: "{stamp}", Subscribers: 1, Rooms: 1, Duration: time.Second, Sizes: Sizes{Min: 40, Max: 40}, Rate: rate,
-			},
-		} {
-			if err := p.Check(); err == nil || !strings.Contains(err.Error(), " 0 to 100000000 ") {
-				t.Errorf("%s at %v: %v", name, rate, err)
-			}
-		}
-	}
 }
 
 // Nothing that was measured is not without errors.
@@ -339,56 +295,6 @@ func TestLongLatencies(t *testing.T) {
 	}
 	if n := h.ByteSize(); n > 200_000 {
 		t.Errorf("a histogram takes %d bytes", n)
-	}
-}
-
-// summed is what a series says in all.
-func summed(series []Point) (c Counts) {
-	for i := range series {
-		c.Sent += series[i].Sent
-		c.Received += series[i].Received
-		c.Lost += series[i].Errors
-	}
-	return c
-}
-
-// loses is a handler that does not answer 1 in n messages.
-func loses(n int) func(c *engine.Conn, op engine.Op, p []byte) {
-	i := 0 // there is one loop
-	return func(c *engine.Conn, op engine.Op, p []byte) {
-		if i++; i%n != 0 {
-			echoes(c, op, p)
-		}
-	}
-}
-
-// What comes back after the end, and what never does, is in the series as well.
-func TestSeriesHasWhatComesLate(t *testing.T) {
-	var stalled time.Time
-	for name, do := range map[string]func(c *engine.Conn, op engine.Op, p []byte){
-		"lost": loses(10),
-		"stalled": func(c *engine.Conn, op engine.Op, p []byte) {
-			if stalled.IsZero() {
-				stalled = time.Now()
-			}
-			if since := time.Since(stalled); since > 200*time.Millisecond && since < 900*time.Millisecond {
-				time.Sleep(900*time.Millisecond - since)
-			}
-			echoes(c, op, p)
-		},
-	} {
-		r := run(t, Echo{Target: Target{URL: serve(t, onMessage(do))}, Rate: 500, Duration: 500 * time.Millisecond, Warmup: 50 * time.Millisecond})
-		sum := summed(r.Series)
-		if sum.Sent != r.Counts.Sent || sum.Received != r.Counts.Received || sum.Errors() != r.Counts.Errors() || r.Counts.Sent == 0 {
-			t.Errorf("%s: the series has %+v, the result %+v", name, sum, r.Counts)
-		}
-		last := r.Series[len(r.Series)-1]
-		if last.At <= r.Seconds || len(r.Series) != 2 {
-			t.Errorf("%s: %+v, of %v s", name, r.Series, r.Seconds)
-		}
-		if name == "stalled" && (last.Received == 0 || last.Max < inMS(r.Latency.At(90))) {
-			t.Errorf("stalled: %+v, and p90 is %v", last, r.Latency.At(90))
-		}
 	}
 }
 

@@ -112,35 +112,31 @@ type fanLane struct {
 	job    *fanJob
 	writer *fanWriter
 	pubs   []*publisher
-	turn   int           // the publisher that is next
-	pacer  Pacer         // nil: a closed loop
-	next   time.Duration // when the next publish is due
-
-	open    atomic.Int32 // len(pubs)
-	through atomic.Bool  // open loop: everything that was due before the end is sent
+	turn   int // the publisher that is next
 }
 
 func (d *fanLane) of() *lane { return d.lane }
 
 // run publishes what is due.
 func (d *fanLane) run() (more bool) {
-	if d.pacer == nil {
+	if p := d.pulse.Load(); p != nil {
+		p.each(d.job.now(), time.Duration(d.job.until.Load()), publishesPerTurn, d.sendNext)
+	} else {
 		d.fill()
-		return false
 	}
-	now, until := d.job.now(), time.Duration(d.job.until.Load())
-	for n := 0; d.next <= now && d.next < until && len(d.pubs) > 0; n++ {
-		if n == publishesPerTurn {
-			return true // what has come back is looked at first
-		}
+	return false // the metronome comes again for what is left
+}
+
+// sendNext has the publisher send whose turn it is. What is due while there is none is
+// not sent, and counts as that.
+func (d *fanLane) sendNext(due time.Duration) {
+	switch {
+	case len(d.pubs) > 0:
 		d.turn++
-		d.pubs[d.turn%len(d.pubs)].send(d.rec, d.writer, d.next)
-		d.next = d.pacer.Next(d.next)
+		d.pubs[d.turn%len(d.pubs)].send(d.rec, d.writer, due)
+	case d.job.counts(due):
+		d.rec.NotSent++
 	}
-	if d.next >= until || len(d.pubs) == 0 {
-		d.through.Store(true)
-	}
-	return false
 }
 
 // publishesPerTurn is how many publishes a loop sends before it looks at its sockets.

@@ -234,9 +234,10 @@ func TestFanoutPacesNobody(t *testing.T) {
 	for _, poisson := range []bool{false, true} {
 		j, s := standingSubscriber(t)
 		j.plan.Rate, j.plan.Poisson, j.lanes.order = 100, poisson, []*fanLane{s.lane}
-		(&fanRun{plan: j.plan, job: j}).pace(time.Second)
-		if d := s.lane; !isRate(d.pacer.Rate()) || d.next < time.Second || d.pacer.Next(d.next) <= d.next {
-			t.Errorf("poisson %v: %v a second, first at %v", poisson, d.pacer.Rate(), d.next)
+		for _, p := range (&fanRun{plan: j.plan, job: j}).pace(time.Second) {
+			if after := p.step(p.next); p.next < time.Second || after <= p.next || after > time.Hour {
+				t.Errorf("poisson %v: publishes are due at %v, then at %v", poisson, p.next, after)
+			}
 		}
 	}
 }
@@ -270,4 +271,19 @@ func standingSubscriber(tb testing.TB) (*fanJob, *subscriber) {
 	s.lane = &fanLane{job: j, lane: &lane{rec: newRecorder()}}
 	s.lane.rec.fanned()
 	return j, s
+}
+
+// What is due when no publisher is left is not sent, and that is an error.
+func TestFanoutWithoutPublishersIsNotSent(t *testing.T) {
+	t.Parallel()
+	n := 0
+	r := fanout(t, &relay{said: func(m *attendee, _ []byte) bool {
+		if n++; n > 20 {
+			_ = m.conn.Close(4001, "enough")
+		}
+		return n > 20
+	}}, Fanout{Rate: 200, Duration: 500 * time.Millisecond, Grace: 100 * time.Millisecond})
+	if c := r.Counts; c.Dropped != 1 || c.NotSent < 60 || !near(c.Sent+c.NotSent, 100, 0.1) {
+		t.Errorf("%+v of 100 publishes that were due, and one publisher that ended", c)
+	}
 }

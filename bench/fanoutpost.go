@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -31,18 +32,16 @@ func checkPost(at string) error {
 type postings struct {
 	job    *fanJob
 	client *http.Client
-	pacer  Pacer // nil: a closed loop
-	next   time.Duration
-	turn   int // the publisher that is next
+	pulse  *pulse // nil: a closed loop
+	turn   int    // the publisher that is next
 
 	mu  sync.Mutex
 	rec *recorder
 
-	due     []chan time.Duration // open loop, for each publisher
-	through atomic.Bool          // open loop: everything that was due before the end was handed out
-	busy    atomic.Int32         // publishes that were handed out and are not through; closed loop: publishers at work
-	cancel  context.CancelFunc
-	run     sync.WaitGroup
+	due    []chan time.Duration // open loop, for each publisher
+	busy   atomic.Int32         // publishes that were handed out and are not through; closed loop: publishers at work
+	cancel context.CancelFunc
+	run    sync.WaitGroup
 }
 
 // maxPostsDue is how many publishes may wait for one publisher that posts.
@@ -81,20 +80,24 @@ func (s *postings) end() {
 	}
 }
 
-// handOut gives the publishers what is due. One goroutine calls it.
+// pace has publishes be due at a rate.
+func (s *postings) pace(rate float64, poisson bool, start time.Duration) []*pulse {
+	s.pulse = newPulse(s.handOut, newPacer(rate, poisson, 0, 4).Next, start)
+	return []*pulse{s.pulse}
+}
+
+// handOut gives the publishers what is due. The metronome calls it.
 func (s *postings) handOut() {
-	now, until := s.job.now(), time.Duration(s.job.until.Load())
-	for ; s.next <= now && s.next < until; s.turn++ {
+	s.pulse.each(s.job.now(), time.Duration(s.job.until.Load()), math.MaxInt, func(due time.Duration) {
 		s.busy.Add(1)
 		select {
-		case s.due[s.turn%len(s.due)] <- s.next:
+		case s.due[s.turn%len(s.due)] <- due:
 		default:
 			s.busy.Add(-1)
-			s.notSent(s.next)
+			s.notSent(due)
 		}
-		s.next = s.pacer.Next(s.next)
-	}
-	s.through.Store(s.next >= until)
+		s.turn++
+	})
 }
 
 // notSent counts a publish that was due at a time.
@@ -104,11 +107,6 @@ func (s *postings) notSent(due time.Duration) {
 	if s.job.counts(due) {
 		s.rec.NotSent++
 	}
-}
-
-// isThrough says whether all that was due, or is sent, has its answer.
-func (s *postings) isThrough() bool {
-	return !s.job.sends() && (s.pacer == nil || s.through.Load()) && s.busy.Load() == 0
 }
 
 // publish is one publisher's goroutine.
@@ -131,7 +129,7 @@ func (s *postings) publish(ctx context.Context, p *publisher, due <-chan time.Du
 		case <-ctx.Done():
 			return
 		}
-		if s.pacer != nil {
+		if s.pulse != nil {
 			continue
 		}
 		gaveUp := p.tidy(s.job.now() - s.job.plan.Patience)

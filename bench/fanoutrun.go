@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"time"
 
 	"github.com/headrace/headrace/engine"
@@ -134,15 +133,15 @@ func (r *fanRun) measure(ctx context.Context) (*Result, error) {
 	r.from = from
 	j.from.Store(int64(from))
 	j.until.Store(int64(until))
-	r.pace(start)
-	driving := r.drive()
+	pulses := r.pace(start)
+	stop := r.drive(pulses)
 	r.watch(ctx, from, until, r.take)
 	r.noteUsage(len(j.lanes.all()))
 	j.until.Store(min(j.until.Load(), int64(r.now()))) // if ctx has ended
 	if ctx.Err() == nil || j.until.Load() > int64(from) {
-		r.await()
+		r.awaitDeliveries(ctx, pulses)
 	}
-	driving.stop()
+	stop()
 	if j.posts != nil {
 		j.posts.end()
 	}
@@ -186,25 +185,16 @@ func (r *fanRun) take() *recorder {
 	return rec
 }
 
-// pace gives each loop its part of the rate.
-func (r *fanRun) pace(start time.Duration) {
+// pace has publishes be due, in an open loop.
+func (r *fanRun) pace(start time.Duration) []*pulse {
 	p := r.plan
-	if p.Rate == 0 {
-		return
+	switch {
+	case p.Rate == 0:
+		return nil
+	case r.job.posts != nil:
+		return r.job.posts.pace(p.Rate, p.Poisson, start)
 	}
-	if r.job.posts != nil {
-		r.job.posts.pacer, r.job.posts.next = newPacer(p.Rate, p.Poisson, 0, 4), start
-		return
-	}
-	all := 0
-	for _, d := range r.job.lanes.all() {
-		all += int(d.open.Load())
-	}
-	for i, d := range r.job.lanes.all() {
-		rate := max(p.Rate*float64(d.open.Load())/float64(max(all, 1)), 1e-3)
-		d.pacer = newPacer(rate, p.Poisson, uint64(i), 4)
-		d.next = start + seconds(rand.Float64()/rate)
-	}
+	return r.job.lanes.pace(p.Rate, p.Poisson, 4, start)
 }
 
 // tidyEvery is how often a closed loop looks for publishes that it has waited for too
@@ -212,66 +202,38 @@ func (r *fanRun) pace(start time.Duration) {
 const tidyEvery = 20 * time.Millisecond
 
 // drive keeps publishers publishing until it is stopped.
-func (r *fanRun) drive() *driving {
-	j, d := r.job, &driving{end: make(chan struct{})}
-	every := wakeEvery
-	if r.plan.Rate == 0 {
-		every = tidyEvery
+func (r *fanRun) drive(pulses []*pulse) (stop func()) {
+	if r.job.posts != nil {
+		r.job.posts.begin()
 	}
-	if j.posts != nil {
-		j.posts.begin()
+	if len(pulses) > 0 {
+		return beat(r.began, pulses)
 	}
-	d.run.Go(func() {
-		t := newTicks(every)
-		defer t.stop()
-		for {
-			switch {
-			case j.posts == nil:
-				for _, l := range j.lanes.all() {
-					if l.open.Load() > 0 {
-						l.work.Ask()
-					}
-				}
-			case j.posts.pacer != nil:
-				j.posts.handOut()
-			}
-			select {
-			case <-t.C:
-			case <-d.end:
-				return
-			}
-		}
-	})
-	return d
+	return repeat(tidyEvery, r.job.lanes.wake)
 }
 
-// isThrough says whether everything that was due is sent.
-func (r *fanRun) isThrough() bool {
+// isThrough says whether everything that was due is sent, and has its answer if it is to
+// have one.
+func (r *fanRun) isThrough(pulses []*pulse) bool {
+	through := areThrough(pulses, time.Duration(r.job.until.Load()))
 	if s := r.job.posts; s != nil {
-		return s.isThrough()
+		return through && !r.job.sends() && s.busy.Load() == 0
 	}
-	for _, d := range r.job.lanes.all() {
-		if r.plan.Rate > 0 && d.open.Load() > 0 && !d.through.Load() {
-			return false
-		}
-	}
-	return true
+	return through
 }
 
-// await gives deliveries that are on their way some time to come.
-func (r *fanRun) await() {
-	for end := time.Now().Add(r.plan.Grace); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		through := r.isThrough()
+// awaitDeliveries gives deliveries that are on their way some time to come.
+func (r *fanRun) awaitDeliveries(ctx context.Context, pulses []*pulse) {
+	await(ctx, r.plan.Grace, func() bool {
+		through := r.isThrough(pulses)
 		rec := r.job.lanes.take()
 		if r.job.posts != nil {
 			rec.add(r.job.posts.take())
 		}
 		r.late(rec)
 		f := r.total.fanned()
-		if through && r.total.Received+r.total.Lost+f.conflated >= f.owed {
-			return
-		}
-	}
+		return through && r.total.Received+r.total.Lost+f.conflated >= f.owed
+	})
 }
 
 // reckon takes account of what never came to the subscribers that are left, and gives

@@ -3,8 +3,8 @@ package bench
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/headrace/headrace/engine"
@@ -33,15 +33,15 @@ func (p Idle) Run(ctx context.Context, tell func(Progress)) (*Result, error) {
 	}
 	looking, stop := context.WithCancel(ctx)
 	defer stop()
-	var sampling driving
-	sampling.run.Go(func() { r.looker.run(looking) })
+	var sampling sync.WaitGroup
+	sampling.Go(func() { r.looker.run(looking) })
 	err = s.connect(ctx, plan.Conns, plan.Opening, func(int) engine.Handler { return idleHandler{r.job} })
 	r.opened = s.now()
 	if err == nil {
 		r.hold(ctx)
 	}
 	stop()
-	sampling.run.Wait()
+	sampling.Wait()
 	if err != nil {
 		return nil, err
 	}
@@ -65,12 +65,11 @@ func (r *idleRun) hold(ctx context.Context) {
 	r.result.Idle.DroppedBefore = r.total.Dropped
 	r.from = r.now()
 	until := r.from + r.plan.Duration
-	r.job.from.Store(int64(r.from))
 	r.job.until.Store(int64(until))
 	somebody, stop := context.WithCancel(ctx)
 	defer stop()
-	driving := r.job.drive()
-	defer driving.stop()
+	pulses := r.job.pace(r.from)
+	defer beat(r.began, pulses)()
 	r.watch(somebody, r.from, until, func() *recorder {
 		if r.fleet.client.Connections() == 0 {
 			stop()
@@ -80,25 +79,16 @@ func (r *idleRun) hold(ctx context.Context) {
 	r.held = r.now() - r.from
 	r.job.until.Store(min(int64(until), int64(r.now()))) // if ctx has ended
 	r.noteUsage(len(r.job.lanes.all()))
-	r.awaitPongs(ctx)
+	r.awaitPongs(ctx, pulses)
 }
 
 // awaitPongs gives what is on its way some time.
-func (r *idleRun) awaitPongs(ctx context.Context) {
-	for end := time.Now().Add(r.plan.Grace); time.Now().Before(end) && ctx.Err() == nil; {
-		through := r.isThrough()
+func (r *idleRun) awaitPongs(ctx context.Context, pulses []*pulse) {
+	await(ctx, r.plan.Grace, func() bool {
+		through := areThrough(pulses, time.Duration(r.job.until.Load()))
 		r.late(r.job.lanes.take())
-		if through && r.total.Received+r.total.Lost >= r.total.Sent {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-// isThrough says whether all pings that were due are sent. What was sent is in the
-// recorders that are taken after.
-func (r *idleRun) isThrough() bool {
-	return !slices.ContainsFunc(r.job.lanes.all(), func(d *idleLane) bool { return !d.through.Load() })
+		return through && r.total.Received+r.total.Lost >= r.total.Sent
+	})
 }
 
 // end closes what is left, and makes the result.

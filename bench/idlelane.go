@@ -16,8 +16,7 @@ import (
 type idleJob struct {
 	began time.Time
 	every time.Duration // from one ping on a connection to the next; 0: none
-	from  atomic.Int64  // pings that are due from here on are sent
-	until atomic.Int64  // and no more from here on
+	until atomic.Int64  // no pings are sent from here on
 
 	lanes *lanes[*idleLane]
 }
@@ -26,12 +25,7 @@ func newIdleJob(began time.Time, every time.Duration) *idleJob {
 	j := &idleJob{began: began, every: every}
 	j.lanes = newLanes(func(l *engine.Loop, _ int) *idleLane {
 		d := &idleLane{job: j, ends: make(endings), gaps: newGaps()}
-		if every == 0 {
-			d.through.Store(true)
-			d.lane = newLane(l, nil)
-		} else {
-			d.lane = newLane(l, d.run)
-		}
+		d.lane = newLane(l, d.run)
 		return d
 	})
 	return j
@@ -51,11 +45,7 @@ type idleLane struct {
 	job *idleJob
 
 	conns []*idleConn
-	turn  int           // the connection that is asked next
-	next  time.Duration // when it is due; 0: pinging has not begun
-	due   atomic.Int64  // send everything that is due until then
-
-	through atomic.Bool // everything that was due before the end is sent
+	turn  int // the connection that is asked next
 
 	ends     endings
 	messages uint64
@@ -112,6 +102,7 @@ func (h idleHandler) OnOpen(c *engine.Conn) {
 	e := &idleConn{lane: d, conn: c, place: len(d.conns), opened: h.job.now()}
 	c.SetUser(e)
 	d.conns = append(d.conns, e)
+	d.open.Add(1)
 }
 
 // OnMessage implements engine.Handler.
@@ -162,33 +153,29 @@ func (h idleHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
 	d.conns[e.place] = d.conns[last]
 	d.conns[e.place].place = e.place
 	d.conns = slices.Delete(d.conns, last, last+1)
+	d.open.Add(-1)
 }
 
-// run sends the pings that are due: every connection in turn, so that each has one in
-// the interval.
+// run sends the pings that are due.
 func (d *idleLane) run() (more bool) {
-	until := time.Duration(d.job.until.Load())
-	if until == 0 { // connections are still being opened
-		return false
+	if p := d.pulse.Load(); p != nil {
+		p.each(d.job.now(), time.Duration(d.job.until.Load()), sendsPerTurn, d.askNext)
 	}
-	if len(d.conns) == 0 {
-		d.through.Store(true) // who has ended is asked nothing
-		return false
-	}
-	if d.next == 0 {
-		d.next = time.Duration(d.job.from.Load())
-	}
-	now := min(time.Duration(d.due.Load()), until)
-	for n := 0; d.next < now && len(d.conns) > 0; n++ {
-		if n == sendsPerTurn {
-			return true
-		}
+	return false // the metronome comes again for what is left
+}
+
+// askNext asks the connection whose turn it is.
+func (d *idleLane) askNext(due time.Duration) {
+	if len(d.conns) > 0 { // who has ended is asked nothing
 		d.turn++
-		d.conns[d.turn%len(d.conns)].ask(d.next)
-		d.next += max(1, d.job.every/time.Duration(max(1, len(d.conns))))
+		d.conns[d.turn%len(d.conns)].ask(due)
 	}
-	d.through.Store(d.next >= until || len(d.conns) == 0)
-	return false
+}
+
+// behind gives the time of the ping after the one at t: every connection has its turn in
+// the interval.
+func (d *idleLane) behind(t time.Duration) time.Duration {
+	return t + max(1, d.job.every/time.Duration(max(1, d.open.Load())))
 }
 
 // ask sends a ping that was due at a time. While one is not answered there is no other.
@@ -208,27 +195,15 @@ func (e *idleConn) ask(due time.Duration) {
 	record(rec.lag, e.lane.job.now()-due)
 }
 
-// drive wakes the loops whenever pings may be due, until it is stopped.
-func (j *idleJob) drive() *driving {
-	d := &driving{end: make(chan struct{})}
+// pace has pings be due from a time on, if there are to be any.
+func (j *idleJob) pace(from time.Duration) (pulses []*pulse) {
 	if j.every == 0 {
-		return d
+		return nil
 	}
-	d.run.Go(func() {
-		t := time.NewTicker(time.Millisecond)
-		defer t.Stop()
-		for {
-			select {
-			case <-t.C:
-			case <-d.end:
-				return
-			}
-			now := int64(j.now())
-			for _, l := range j.lanes.all() {
-				l.due.Store(now)
-				l.work.Ask()
-			}
-		}
-	})
-	return d
+	for _, d := range j.lanes.all() {
+		p := newPulse(d.work.Ask, d.behind, from)
+		d.pulse.Store(p)
+		pulses = append(pulses, p)
+	}
+	return pulses
 }

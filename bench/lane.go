@@ -3,6 +3,7 @@ package bench
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/engine"
@@ -15,6 +16,10 @@ type lane struct {
 	work *engine.Work
 	rec  *recorder             // loop-only
 	hand chan chan<- *recorder // who wants rec
+
+	// any goroutine
+	open  atomic.Int32          // connections that messages are sent on
+	pulse atomic.Pointer[pulse] // nil: no message is due at a time
 }
 
 // newLane makes a lane of a loop. turn, if not nil, is what the loop does when it was
@@ -71,6 +76,13 @@ func (s *lanes[L]) all() []L {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.order)
+}
+
+// wake has every loop look at what there is to do.
+func (s *lanes[L]) wake() {
+	for _, d := range s.all() {
+		d.of().work.Ask()
+	}
 }
 
 // take collects what all loops have measured since the last call. A loop that is far

@@ -24,9 +24,9 @@ type Origin struct {
 
 // Merge makes one result of what several load testers have measured together: counts and
 // rates are added, histograms merged, and the seconds of their clocks added up. What is
-// doubtful in a part is doubtful in the whole. So are the figures that only a fan-out has, and
-// the phases of a scenario that is the same in all parts; the other tables and plots are
-// kept by part. Only an echo, a fan-out and a scenario can be divided among machines.
+// doubtful in a part is doubtful in the whole. So are the figures that only a fan-out has.
+// Where all parts went through the same scenario, its phases and kinds of messages are one,
+// and its conditions are judged anew. The other tables and plots are kept by part. Only an echo, a fan-out and a scenario can be divided among machines.
 func Merge(parts []Part) (*Result, error) {
 	if err := mergeable(parts); err != nil {
 		return nil, err
@@ -37,9 +37,10 @@ func Merge(parts []Part) (*Result, error) {
 		Sizes: first.Sizes, InFlight: first.InFlight, Machine: mergeMachines(parts),
 		Latency: Histogram{newHistogram()}, Lag: Histogram{newHistogram()}, Handshake: Histogram{newHistogram()},
 		Refused: map[string]uint64{}, Ended: map[string]uint64{},
-		Fanout: mergeFanouts(parts), Phases: mergePhases(parts),
+		Fanout: mergeFanouts(parts),
 	}
 	sum.Counted, _ = first.counted()
+	sum.mergeScenario(parts)
 	for _, p := range parts {
 		sum.take(p)
 	}
@@ -49,6 +50,10 @@ func Merge(parts []Part) (*Result, error) {
 	if f := sum.Fanout; f != nil {
 		own = append(own, f.orders(sum), f.deliveries(sum))
 		sum.Plots = append([]Plot{f.byPercentile(sum)}, sum.Plots...)
+	}
+	if len(sum.Phases) > 0 {
+		own = append(own, sum.scenarioTables()...)
+		sum.judge()
 	}
 	sum.Tables = append(own, sum.Tables...)
 	sum.doubtParts(parts)
@@ -167,6 +172,9 @@ func (r *Result) take(p Part) {
 		r.Counted = from
 	}
 	for _, t := range q.Tables {
+		if len(r.Phases) > 0 && isOfScenario(t) {
+			continue // it is merged
+		}
 		t.Title = p.Name + ": " + t.Title
 		r.Tables = append(r.Tables, t)
 	}
@@ -178,6 +186,9 @@ func (r *Result) take(p Part) {
 		r.Doubts = append(r.Doubts, p.Name+": "+d)
 	}
 	for _, d := range q.Failed {
+		if len(r.Phases) > 0 && q.hasConditions() {
+			break // they are judged anew
+		}
 		r.Failed = append(r.Failed, p.Name+": "+d)
 	}
 }
@@ -210,6 +221,9 @@ func (r *Result) doubtParts(parts []Part) {
 	if all := distinct(parts, func(r *Result) string { return r.URL }); len(all) > 1 {
 		r.URL = strings.Join(all, " and ")
 		say("the parts were run against different URLs: %s", r.URL)
+	}
+	if r.Job == "run" && len(r.Phases) == 0 {
+		say("the parts have not gone through the same phases with the same messages: those of each stand apart")
 	}
 }
 
@@ -259,39 +273,6 @@ func mergeFanouts(parts []Part) *FanoutResult {
 		sum.Missing = append(sum.Missing, f.Missing...)
 	}
 	sum.Slowest, sum.Missing = worstOf(sum.Slowest, sum.Missing)
-	return sum
-}
-
-// mergePhases gives the phases of a scenario, if all parts have had the same.
-func mergePhases(parts []Part) []Phase {
-	sum := slices.Clone(parts[0].Result.Phases)
-	for i := range sum {
-		s := &sum[i]
-		s.Latency = Histogram{newHistogram()}
-		s.Latency.merge(parts[0].Result.Phases[i].Latency)
-	}
-	for _, p := range parts[1:] {
-		if len(p.Result.Phases) != len(sum) {
-			return nil
-		}
-		for i := range sum {
-			s, q := &sum[i], &p.Result.Phases[i]
-			if s.Name != q.Name {
-				return nil
-			}
-			s.To = max(s.To, q.To)
-			s.Asked += q.Asked
-			s.Counts.add(&q.Counts)
-			s.Latency.merge(q.Latency)
-			s.Conns += q.Conns
-			s.Opened += q.Opened
-			s.Refused += q.Refused
-			s.Disturbed += q.Disturbed
-			s.Slow += q.Slow
-			s.Resets += q.Resets
-			s.Reconnects += q.Reconnects
-		}
-	}
 	return sum
 }
 

@@ -177,18 +177,3 @@ func TestMergeFanouts(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
-
-func TestMergePhases(t *testing.T) {
-	a, b := sample(noon, 10), sample(noon.Add(time.Millisecond), 10)
-	a.Job, b.Job = "run", "run"
-	for _, r := range []*Result{a, b} {
-		r.Phases = []Phase{{Name: "ramp", To: 10, Asked: 100, Counts: Counts{Sent: 1000}, Latency: r.Latency}}
-	}
-	sum, err := Merge([]Part{{"a", a}, {"b", b}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p := sum.Phases; len(p) != 1 || p[0].Asked != 200 || p[0].Counts.Sent != 2000 || p[0].Latency.TotalCount() != 2000 || a.Phases[0].Latency.TotalCount() != 1000 {
-		t.Errorf("%+v", p)
-	}
-}

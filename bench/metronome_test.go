@@ -2,6 +2,7 @@ package bench
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,11 +24,8 @@ func TestMetronomeWakesForWhatIsDue(t *testing.T) {
 		p = newPulse(func() {
 			woken++
 			early = early || p.next > time.Since(began)
-			for now := time.Since(began); p.next <= now; p.step() {
-				sent++
-			}
-			p.tell()
-		}, pacer, 20*time.Millisecond)
+			p.each(time.Since(began), never, 1000, func(time.Duration) { sent++ })
+		}, pacer.Next, 20*time.Millisecond)
 		stop := beat(began, []*pulse{p})
 		time.Sleep(until)
 		stop()
@@ -44,7 +42,7 @@ func TestMetronomeWakesForWhatIsDue(t *testing.T) {
 // A loop that does not come to send is asked again, but not in every moment.
 func TestMetronomeAsksAgain(t *testing.T) {
 	var asked atomic.Int32
-	p := newPulse(func() { asked.Add(1) }, Constant{1e6}, 0)
+	p := newPulse(func() { asked.Add(1) }, Constant{1e6}.Next, 0)
 	began := time.Now()
 	stop := beat(began, []*pulse{p})
 	for asked.Load() < 100 && time.Since(began) < 10*time.Second {
@@ -66,16 +64,13 @@ func TestMetronomeAsksAgain(t *testing.T) {
 func TestMetronomeOfSeveralLoops(t *testing.T) {
 	began := time.Now()
 	var resting, busy atomic.Int32
-	still := newPulse(func() { resting.Add(1) }, Constant{1000}, 0)
+	still := newPulse(func() { resting.Add(1) }, Constant{1000}.Next, 0)
 	still.rest()
 	var p *pulse
 	p = newPulse(func() {
 		busy.Add(1)
-		for p.next <= time.Since(began) {
-			p.step()
-		}
-		p.tell()
-	}, Constant{1000}, 0)
+		p.each(time.Since(began), never, 1000, func(time.Duration) {})
+	}, Constant{1000}.Next, 0)
 	stop := beat(began, []*pulse{still, p})
 	for busy.Load() < 20 && time.Since(began) < 10*time.Second {
 		time.Sleep(time.Millisecond)
@@ -83,5 +78,38 @@ func TestMetronomeOfSeveralLoops(t *testing.T) {
 	stop()
 	if busy.Load() < 20 || resting.Load() != 0 {
 		t.Errorf("%d and %d", busy.Load(), resting.Load())
+	}
+}
+
+// A pulse gives what is due once, in order, and nothing of what is due after the end.
+func TestPulseEndsInTime(t *testing.T) {
+	const ms = time.Millisecond
+	p := newPulse(nil, func(t time.Duration) time.Duration { return t + 10*ms }, 5*ms)
+	var sent []time.Duration
+	each := func(now, until time.Duration, most int) []time.Duration {
+		sent = nil
+		p.each(now, until, most, func(due time.Duration) { sent = append(sent, due) })
+		return sent
+	}
+	all := []*pulse{p}
+	for _, c := range []struct {
+		now, until time.Duration
+		most       int
+		want       []time.Duration
+		through    bool
+	}{
+		{4 * ms, 50 * ms, 10, nil, false},
+		{30 * ms, 50 * ms, 2, []time.Duration{5 * ms, 15 * ms}, false},
+		{30 * ms, 50 * ms, 2, []time.Duration{25 * ms}, false},
+		{60 * ms, 50 * ms, 10, []time.Duration{35 * ms, 45 * ms}, true},
+		{90 * ms, 90 * ms, 10, nil, true}, // it has ended before
+	} {
+		if got := each(c.now, c.until, c.most); !slices.Equal(got, c.want) || areThrough(all, c.until) != c.through {
+			t.Errorf("at %v: %v, through: %v", c.now, got, areThrough(all, c.until))
+		}
+	}
+	p = newPulse(nil, Constant{1}.Next, time.Hour)
+	if all = []*pulse{p}; !areThrough(all, time.Minute) || areThrough(all, 2*time.Hour) {
+		t.Error("through are those whose next message is due after the end")
 	}
 }

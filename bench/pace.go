@@ -23,6 +23,31 @@ func newPacer(perSecond float64, poisson bool, seed, stream uint64) Pacer {
 	return Constant{perSecond}
 }
 
+// pace gives each loop its part of a rate, by the connections that it sends on. Where
+// none has any, what is due is not sent. stream is that of the chance by which messages
+// come.
+func (s *lanes[L]) pace(rate float64, poisson bool, stream uint64, start time.Duration) (pulses []*pulse) {
+	all, open := s.all(), 0.0
+	for _, d := range all {
+		open += float64(d.of().open.Load())
+	}
+	for i, d := range all {
+		n, share := d.of(), 1/float64(len(all))
+		if open > 0 {
+			share = float64(n.open.Load()) / open
+		}
+		part := max(rate*share, 1e-3)
+		first := start + seconds(rand.Float64()/part)
+		if share == 0 {
+			first = never / 2
+		}
+		p := newPulse(n.work.Ask, newPacer(part, poisson, uint64(i), stream).Next, first)
+		n.pulse.Store(p)
+		pulses = append(pulses, p)
+	}
+	return pulses
+}
+
 // Constant is a Pacer with the same time between any two messages.
 type Constant struct{ PerSecond float64 }
 

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
@@ -103,13 +104,13 @@ func (p *play) stampIn(op engine.Op, b []byte, conn uint32) (seq uint32, whose w
 
 // sender gives the loops what is due.
 type sender struct {
-	play     *play
-	arrivals *arrivals
-	kinds    *rand.Rand
-	upTo     []float64 // of the weights, added up
-	until    time.Duration
-	parts    map[*actorLane][]dueMessage // of the messages that are due now
-	credit   map[*actorLane]int
+	play   *play
+	pulse  *pulse
+	kinds  *rand.Rand
+	upTo   []float64 // of the weights, added up
+	until  time.Duration
+	parts  map[*actorLane][]dueMessage // of the messages that are due now
+	credit map[*actorLane]int
 }
 
 func newSender(p *play) *sender {
@@ -119,7 +120,9 @@ func newSender(p *play) *sender {
 	if !p.plan.Random {
 		random = nil
 	}
-	s.arrivals = newArrivals(p.line, random)
+	a := newArrivals(p.line, random)
+	step := func(time.Duration) time.Duration { return a.next() }
+	s.pulse = newPulse(func() { s.send(p.now()) }, step, a.next())
 	sum := 0.0
 	for i := range p.plan.Messages {
 		sum += p.plan.Messages[i].Weight
@@ -138,28 +141,23 @@ func (s *sender) kind() uint8 {
 // has.
 func (s *sender) send(now time.Duration) {
 	lanes := s.play.lanes.all()
-	for {
-		at, ok := s.arrivals.next(min(now, s.until))
-		if !ok {
-			break
-		}
-		m := dueMessage{at, s.kind()}
+	s.pulse.each(now, s.until, math.MaxInt, func(due time.Duration) {
+		m := dueMessage{due, s.kind()}
 		if to := s.next(lanes); to != nil {
 			s.parts[to] = append(s.parts[to], m)
 		} else {
 			s.play.crowd.notSent(m, s.play.crowd.isOurDoing())
 		}
-	}
+	})
 	for to, part := range s.parts {
-		if len(part) > 0 {
-			for _, m := range to.give(part) {
-				s.play.crowd.notSent(m, false) // the loop is far behind
-			}
-			s.parts[to] = part[:0]
+		if len(part) == 0 {
+			continue
 		}
-	}
-	for _, d := range lanes {
-		d.work.Ask()
+		for _, m := range to.give(part) {
+			s.play.crowd.notSent(m, false) // the loop is far behind
+		}
+		s.parts[to] = part[:0]
+		to.work.Ask()
 	}
 }
 

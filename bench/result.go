@@ -38,6 +38,7 @@ type Result struct {
 	Phases    []Phase   `json:"phases,omitempty"`
 	Kinds     []Kind    `json:"kinds,omitempty"` // of messages
 	Disturbed *OwnDoing `json:"disturbed,omitempty"`
+	FailIf    []string  `json:"failIf,omitempty"`  // conditions of the whole; each phase has its own
 	Unasked   uint64    `json:"unasked,omitempty"` // messages that answer none of ours
 
 	Summary *Summary     `json:"summary,omitempty"` // what the text report says first, of a job that is not about messages

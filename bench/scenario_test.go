@@ -32,6 +32,9 @@ func perform(t *testing.T, url, yaml string) *Result {
 			t.Errorf("phase %d begins at %v, and the one before ends at %v", i, r.Phases[i].From, r.Phases[i-1].To)
 		}
 	}
+	if sum := summed(r.Series); sum.Sent != r.Counts.Sent || sum.Received != r.Counts.Received || sum.Errors() != r.Counts.Errors() {
+		t.Errorf("the series has %+v, the result %+v", sum, r.Counts)
+	}
 	if on := r.Counts.Received - r.Disturbed.Counts.Received; r.Latency.TotalCount() < int64(on) {
 		t.Errorf("%d latencies of %d answers that nobody has disturbed", r.Latency.TotalCount(), on)
 	}

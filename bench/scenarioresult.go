@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -21,6 +22,7 @@ type Phase struct {
 	Opened    uint64    `json:"opened"`
 	Refused   uint64    `json:"refused"`
 	Disturbed uint64    `json:"disturbed"` // messages lost of our own doing
+	FailIf    []string  `json:"failIf,omitempty"`
 
 	// Connections that the phase has disturbed on purpose.
 	Slow       int `json:"slow,omitempty"`
@@ -58,7 +60,7 @@ func (r *scenarioRun) conclude(ended time.Duration) *Result {
 		of := portionOf(b.phases, i)
 		f := figures[i]
 		r.result.Phases = append(r.result.Phases, Phase{
-			Name: r.plan.Phases[i].Name, From: span.from.Seconds(), To: to.Seconds(),
+			Name: r.plan.Phases[i].Name, FailIf: texts(r.plan.Phases[i].FailIf), From: span.from.Seconds(), To: to.Seconds(),
 			Asked:  (line.due(to) - span.before) / max((to-span.from).Seconds(), 1e-9),
 			Counts: of.Counts, Latency: Histogram{of.latency}, Disturbed: of.disturbed,
 			Conns: open[i], Opened: f.opened, Refused: f.refused,
@@ -71,32 +73,61 @@ func (r *scenarioRun) conclude(ended time.Duration) *Result {
 	}
 	r.result.Disturbed = &OwnDoing{b.disturbed, b.ended}
 	r.result.Unasked = b.unasked
+	r.result.FailIf = texts(r.plan.FailIf)
 	res := r.finish(ended)
-	res.Tables = append(res.Tables, phaseTable(res), kindTable(res))
-	if t := disturbedTable(res); len(t.Rows) > 0 {
-		res.Tables = append(res.Tables, t)
-	}
+	res.Tables = append(res.Tables, res.scenarioTables()...)
 	res.Plots = append(res.Plots, ratePlot(res, line), connsPlot(res, line))
-	r.judge(res)
+	res.judge()
 	return res
 }
 
+// texts gives conditions as they were written.
+func texts(all []Threshold) (texts []string) {
+	for _, t := range all {
+		texts = append(texts, t.text)
+	}
+	return texts
+}
+
 // judge looks for what must not be.
-func (r *scenarioRun) judge(res *Result) {
-	for i := range res.Phases {
-		p := &res.Phases[i]
-		as := &Result{Seconds: p.Seconds(), Counts: p.Counts, Latency: p.Latency, Refused: map[string]uint64{"": p.Refused}}
-		for _, t := range r.plan.Phases[i].FailIf {
-			if yes, is := t.Crossed(as); yes {
-				res.Failed = append(res.Failed, fmt.Sprintf("phase %s: %s", p.Name, is))
+func (r *Result) judge() {
+	fail := func(all []string, of *Result, where string) {
+		for _, text := range all {
+			t, err := ParseThreshold(text)
+			if err != nil {
+				r.Failed = append(r.Failed, where+err.Error())
+			} else if yes, is := t.Crossed(of); yes {
+				r.Failed = append(r.Failed, where+is)
 			}
 		}
 	}
-	for _, t := range r.plan.FailIf {
-		if yes, is := t.Crossed(res); yes {
-			res.Failed = append(res.Failed, is)
-		}
+	for i := range r.Phases {
+		p := &r.Phases[i]
+		as := &Result{Seconds: p.Seconds(), Counts: p.Counts, Latency: p.Latency, Refused: map[string]uint64{"": p.Refused}}
+		fail(p.FailIf, as, fmt.Sprintf("phase %s: ", p.Name))
 	}
+	fail(r.FailIf, r, "")
+}
+
+// scenarioTables shows the phases, the kinds of messages, and what was disturbed.
+func (r *Result) scenarioTables() []Table {
+	all := []Table{phaseTable(r), kindTable(r)}
+	if t := disturbedTable(r); len(t.Rows) > 0 {
+		all = append(all, t)
+	}
+	return all
+}
+
+// The titles of these tables; the seed may follow that of the phases.
+const (
+	phasesTitle    = "phases"
+	kindsTitle     = "messages"
+	disturbedTitle = "our own doing: no errors, and not in the latencies"
+)
+
+// isOfScenario says whether a table is one of them.
+func isOfScenario(t Table) bool {
+	return t.Title == phasesTitle || strings.HasPrefix(t.Title, phasesTitle+" (seed ") || t.Title == kindsTitle || t.Title == disturbedTitle
 }
 
 func perSecond(v float64) string { return fmt.Sprintf("%.0f", v) }
@@ -110,8 +141,12 @@ func quantiles(h Histogram) []string {
 }
 
 func phaseTable(r *Result) Table {
+	title := phasesTitle
+	if r.Seed != 0 {
+		title = fmt.Sprintf("%s (seed %d)", phasesTitle, r.Seed)
+	}
 	t := Table{
-		Title:   fmt.Sprintf("phases (seed %d)", r.Seed),
+		Title:   title,
 		Columns: []string{"phase", "seconds", "asked/s", "sent/s", "p50", "p99", "max", "errors", "disturbed", "connections", "opened", "refused"},
 	}
 	for i := range r.Phases {
@@ -124,7 +159,7 @@ func phaseTable(r *Result) Table {
 }
 
 func kindTable(r *Result) Table {
-	t := Table{Title: "messages", Columns: []string{"message", "sent", "answered", "p50", "p99", "max", "wrong", "lost", "not sent", "disturbed"}}
+	t := Table{Title: kindsTitle, Columns: []string{"message", "sent", "answered", "p50", "p99", "max", "wrong", "lost", "not sent", "disturbed"}}
 	for i := range r.Kinds {
 		k := &r.Kinds[i]
 		row := []string{k.Name, fmt.Sprint(k.Counts.Sent), fmt.Sprint(k.Counts.Received)}
@@ -139,7 +174,7 @@ func kindTable(r *Result) Table {
 }
 
 func disturbedTable(r *Result) Table {
-	t := Table{Title: "our own doing: no errors, and not in the latencies", Columns: []string{"what", "count"}}
+	t := Table{Title: disturbedTitle, Columns: []string{"what", "count"}}
 	row := func(what string, n uint64) {
 		if n > 0 {
 			t.Rows = append(t.Rows, []string{what, fmt.Sprint(n)})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -23,24 +24,24 @@ func (r *scenarioRun) perform(ctx context.Context) (*Result, error) {
 	dialing, stopDialing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopDialing()
 	p.crowd.begun()
-	helpers := &driving{end: make(chan struct{})}
-	helpers.run.Go(func() { p.crowd.dial(dialing) })
-	helpers.run.Go(func() { r.conduct(helpers.end) })
-	sending := &driving{end: make(chan struct{})}
+	var dials sync.WaitGroup
+	dials.Go(func() { p.crowd.dial(dialing) })
+	stopConducting := r.conduct()
 	sender := newSender(p)
-	sending.run.Go(func() { r.send(sender, sending.end) })
+	stopSending := beat(p.origin(), []*pulse{sender.pulse})
 
 	r.watchPhases(ctx, from)
 	ended := min(p.now(), p.line.end())
-	sending.stop()
+	stopSending()
 	sender.send(ended) // the last ones
 	p.crowd.turn(1 + p.line.phase(ended-1))
 	r.noteUsage(len(p.lanes.all()))
 	r.settle(ctx)
+	stopConducting()
 	stopDialing()
-	helpers.stop()
+	dials.Wait()
 	r.close() // what has not come back by now is lost
-	r.total.add(p.crowd.rest())
+	r.late(p.crowd.rest())
 	if ended <= 0 && ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -50,26 +51,11 @@ func (r *scenarioRun) perform(ctx context.Context) (*Result, error) {
 	return r.conclude(max(0, ended)), nil
 }
 
-// send sends what is due until it is stopped.
-func (r *scenarioRun) send(s *sender, stop <-chan struct{}) {
-	t := newTicks(wakeEvery)
-	defer t.stop()
-	for {
-		select {
-		case <-t.C:
-			s.send(r.play.now())
-		case <-stop:
-			return
-		}
-	}
-}
-
-// conduct opens and closes connections as the time line wants it, and disturbs them.
-func (r *scenarioRun) conduct(stop <-chan struct{}) {
-	p := r.play
-	t := time.NewTicker(conductEvery)
-	defer t.Stop()
-	for acts := p.crowd.acts(); ; {
+// conduct opens and closes connections as the time line wants it, and disturbs them,
+// until stop.
+func (r *scenarioRun) conduct() (stop func()) {
+	p, acts := r.play, r.play.crowd.acts()
+	return repeat(conductEvery, func() {
 		now := p.now()
 		if now >= 0 && now < p.line.end() {
 			p.crowd.turn(p.line.phase(now))
@@ -80,12 +66,12 @@ func (r *scenarioRun) conduct(stop <-chan struct{}) {
 			acts = acts[1:]
 		}
 		p.crowd.tick(now)
-		select {
-		case <-t.C:
-		case <-stop:
-			return
+		for _, d := range p.lanes.all() {
+			if d.cares.Load() {
+				d.work.Ask()
+			}
 		}
-	}
+	})
 }
 
 const conductEvery = 2 * time.Millisecond
@@ -94,7 +80,7 @@ const conductEvery = 2 * time.Millisecond
 func (r *scenarioRun) watchPhases(ctx context.Context, from time.Duration) {
 	p := r.play
 	sleepUntil(ctx, p.origin())
-	r.startUsage()
+	r.countFrom(from)
 	for i := range p.line.spans {
 		span := &p.line.spans[i]
 		r.doing = r.plan.Phases[i].Name
@@ -113,20 +99,13 @@ func (r *scenarioRun) watchPhases(ctx context.Context, from time.Duration) {
 // settle gives messages that are on their way some time to be sent and to come back; less
 // when the run was ended early.
 func (r *scenarioRun) settle(ctx context.Context) {
-	told, began := time.Now(), time.Now()
-	for {
+	told := time.Now()
+	await(ctx, max(r.play.longest, leavePatience), func() bool {
 		left := int64(0)
 		for _, d := range r.play.lanes.all() {
 			left += d.onWay.Load()
 		}
-		r.total.add(r.play.crowd.take())
-		patience := r.play.longest
-		if ctx.Err() != nil {
-			patience = min(patience, leavePatience)
-		}
-		if left == 0 || time.Since(began) > patience {
-			return
-		}
+		r.late(r.play.crowd.take())
 		if time.Since(told) > time.Second {
 			told = time.Now()
 			r.tell(Progress{
@@ -134,6 +113,6 @@ func (r *scenarioRun) settle(ctx context.Context) {
 				Sent: r.total.Sent, Received: r.total.Received, Errors: r.total.Errors(),
 			})
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return left == 0
+	})
 }

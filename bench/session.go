@@ -101,12 +101,17 @@ func (s *session) startUsage() {
 	s.server = s.server.process.watch()
 }
 
-// watch collects what the loops have measured, a second at a time, from now until the
-// end. What is due from the time from on counts.
-func (s *session) watch(ctx context.Context, from, until time.Duration, take func() *recorder) {
+// countFrom says from when on what is due counts.
+func (s *session) countFrom(from time.Duration) {
 	s.startUsage()
 	s.from, s.after = from, nil
 	s.result.Counted = s.began.Add(from)
+}
+
+// watch collects what the loops have measured, a second at a time, from now until the
+// end. What is due from the time from on counts.
+func (s *session) watch(ctx context.Context, from, until time.Duration, take func() *recorder) {
+	s.countFrom(from)
 	counting := false
 	for at := s.now(); at < until && ctx.Err() == nil; at = s.now() {
 		if !counting && at >= from {

@@ -43,13 +43,10 @@ func (j *echoJob) takeLost() []uint32 {
 // hangUp closes all connections, and returns when they have ended.
 func (r *echoRun) hangUp(ctx context.Context) {
 	for _, d := range r.job.lanes.all() {
-		d.order.Store(&order{hangUp: true})
+		d.hangUp.Store(true)
 		d.work.Ask()
 	}
-	end := time.Now().Add(closePatience)
-	for r.fleet.client.Connections() > 0 && time.Now().Before(end) && ctx.Err() == nil {
-		time.Sleep(10 * time.Millisecond)
-	}
+	await(ctx, closePatience, func() bool { return r.fleet.client.Connections() == 0 || ctx.Err() != nil })
 	r.take()
 }
 

@@ -43,6 +43,9 @@ func storm(t *testing.T, p Storm) *Result {
 	if r.refusals() != s.Refused {
 		t.Errorf("%v were refused, %d in all", r.Refused, s.Refused)
 	}
+	if sum := summed(r.Series); sum.Sent != s.Asked-s.NotBegun || sum.Received != s.Opened || sum.Errors() != s.Refused+s.NotBegun+s.Dropped+r.Counts.Corrupt {
+		t.Errorf("the series has %d handshakes, %d opened, %d errors; the result %+v", sum.Sent, sum.Received, sum.Errors(), s)
+	}
 	return r
 }
 

@@ -11,7 +11,7 @@ import (
 // end closes what is left, and makes the result.
 func (r *stormRun) end() (*Result, error) {
 	r.close()
-	r.lives.add(r.job.lanes.rest())
+	r.late(r.with(r.job.lanes.rest()))
 	s, res := r.storm, r.result
 	s.Closing = Histogram{newHistogram()}
 	for _, d := range r.job.lanes.all() {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -49,6 +50,7 @@ type stormRun struct {
 
 	from, until time.Duration
 	counted     time.Duration
+	pulse       *pulse // nil: a closed loop
 	number      atomic.Uint32
 	underWay    atomic.Int64   // handshakes
 	dials       sync.WaitGroup // goroutines that wait for one
@@ -69,8 +71,9 @@ func (r *stormRun) blow(ctx context.Context) {
 	r.until = r.from + r.plan.Duration
 	going, stop := context.WithCancel(ctx)
 	defer stop()
+	finish := func() {}
 	if r.plan.Rate > 0 {
-		r.dials.Go(func() { r.openLoop(ctx, start) })
+		finish = r.openLoop(ctx, start)
 	} else {
 		var clients sync.WaitGroup
 		for range r.plan.AtOnce {
@@ -86,13 +89,16 @@ func (r *stormRun) blow(ctx context.Context) {
 	r.noteUsage(len(r.job.lanes.all()))
 	r.storm.Ports.WaitingAfter = socketsWaiting()
 	r.tell(Progress{Phase: "waiting for what is under way", Done: 1, Conns: r.fleet.client.Connections()})
+	finish()
 	r.dials.Wait() // each has a timeout
 	if !r.plan.ends() {
 		return
 	}
-	for end := time.Now().Add(r.plan.Grace); r.job.open.Load() > 0 && time.Now().Before(end) && ctx.Err() == nil; {
-		time.Sleep(10 * time.Millisecond)
-	}
+	await(ctx, r.plan.Grace, func() bool {
+		gone := r.job.open.Load() == 0
+		r.late(r.take())
+		return gone || ctx.Err() != nil
+	})
 }
 
 // Why handshakes are not begun.
@@ -105,17 +111,28 @@ const (
 // latePatience is how long after the end a handshake that was due before may begin.
 const latePatience = time.Second
 
-// openLoop begins handshakes when they are due, until the end.
-func (r *stormRun) openLoop(ctx context.Context, start time.Duration) {
+// openLoop begins handshakes when they are due. finish returns when those are begun that
+// were due before the end, or the run has ended.
+func (r *stormRun) openLoop(ctx context.Context, start time.Duration) (finish func()) {
 	pacer := newPacer(r.plan.Rate, r.plan.Poisson, rand.Uint64(), 4)
-	for due := start; due < r.until; due = pacer.Next(due) {
-		sleepUntil(ctx, r.began.Add(due))
+	r.pulse = newPulse(func() { r.begin(ctx) }, pacer.Next, start)
+	pulses := []*pulse{r.pulse}
+	stop := beat(r.began, pulses)
+	return func() {
+		await(ctx, latePatience, func() bool { return ctx.Err() != nil || areThrough(pulses, r.until) })
+		stop()
+		r.begin(ctx)
+	}
+}
+
+// begin begins the handshakes that are due, unless the run has ended.
+func (r *stormRun) begin(ctx context.Context) {
+	r.pulse.each(r.now(), r.until, math.MaxInt, func(due time.Duration) {
 		switch {
 		case ctx.Err() != nil:
-			return
 		case r.now() > r.until+latePatience:
 			r.notBegun(due, tooLate)
-		case r.underWay.Load() >= int64(r.plan.MaxDialing): // only this goroutine adds
+		case r.underWay.Load() >= int64(r.plan.MaxDialing): // only here it grows
 			r.notBegun(due, tooManyDialing)
 		case !r.job.takePlace():
 			r.notBegun(due, tooManyOpen)
@@ -126,7 +143,7 @@ func (r *stormRun) openLoop(ctx context.Context, start time.Duration) {
 				_, _ = r.shake(ctx, due)
 			})
 		}
-	}
+	})
 }
 
 // refusedPause keeps a closed loop from spinning at a server that is not there.
@@ -239,10 +256,12 @@ func (r *stormRun) notBegun(due time.Duration, why string) {
 	r.recent.NotSent++
 }
 
-// take gives what handshakes have come to since the last call, as messages: one that was
-// begun is sent, one that is open has come back, one that was refused is lost.
-func (r *stormRun) take() *recorder {
-	lives := r.job.lanes.take()
+// take gives what handshakes have come to since the last call.
+func (r *stormRun) take() *recorder { return r.with(r.job.lanes.take()) }
+
+// with gives what handshakes and connections have come to, as messages: a handshake that
+// was begun is sent, one that is open has come back, one that was refused is lost.
+func (r *stormRun) with(lives *recorder) *recorder {
 	r.lives.add(lives)
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 )
 
@@ -54,7 +53,10 @@ func (r *echoRun) measure(ctx context.Context, s stretch) stretched {
 	j.until.Store(int64(until))
 	r.asked = s.rate
 	r.before = nil
-	pulses := r.pace(s.rate, start)
+	var pulses []*pulse
+	if s.rate > 0 {
+		pulses = j.lanes.pace(s.rate, r.plan.Poisson, 2, start)
+	}
 	r.flow.at = r.now()
 	how, begun := stretched{first: r.flow}, false
 	stop := j.start(pulses)
@@ -72,71 +74,17 @@ func (r *echoRun) measure(ctx context.Context, s stretch) stretched {
 	how.last = r.flow
 	r.noteUsage(len(j.lanes.all()))
 	j.until.Store(min(j.until.Load(), int64(r.now()))) // if ctx has ended
-	if sending.Err() != nil {
-		j.wake() // the next message that is due may be far
-	}
-	r.await(ctx, s)
+	r.awaitEchoes(ctx, pulses, s.grace)
 	stop()
 	how.counted = max(0, time.Duration(j.until.Load())-from)
 	return how
 }
 
-// hurry is the grace there still is when the run is stopped from outside.
-const hurry = 2 * time.Second
-
-// isThrough says whether everything that was due is sent. What was sent is in the
-// recorders that are taken after.
-func (r *echoRun) isThrough(s stretch) bool {
-	for _, d := range r.job.lanes.all() {
-		if s.rate > 0 && !d.through.Load() {
-			return false
-		}
-	}
-	return true
-}
-
-// await gives messages that are on their way some time to come back.
-func (r *echoRun) await(ctx context.Context, s stretch) {
-	hurried := false
-	for end := time.Now().Add(s.grace); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if soon := time.Now().Add(hurry); ctx.Err() != nil && !hurried {
-			hurried = true
-			if soon.Before(end) {
-				end = soon
-			}
-		}
-		through := r.isThrough(s)
+// awaitEchoes gives messages that are on their way some time to come back.
+func (r *echoRun) awaitEchoes(ctx context.Context, pulses []*pulse, grace time.Duration) {
+	await(ctx, grace, func() bool {
+		through := areThrough(pulses, time.Duration(r.job.until.Load()))
 		r.late(r.take())
-		if through && r.flow.waiting() <= 0 {
-			return
-		}
-	}
-}
-
-// pace gives each loop its part of the rate; none in a closed loop.
-func (r *echoRun) pace(rate float64, start time.Duration) (pulses []*pulse) {
-	if rate == 0 {
-		return nil
-	}
-	all := 0
-	lanes := r.job.lanes.all()
-	for _, d := range lanes {
-		all += int(d.open.Load())
-	}
-	for i, d := range lanes {
-		open := int(d.open.Load())
-		part := max(rate*float64(open)/float64(max(all, 1)), 1e-3)
-		first := start + seconds(rand.Float64()/part)
-		switch {
-		case all == 0: // what is due is not sent
-			part = rate / float64(len(lanes))
-			first = start + seconds(rand.Float64()/part)
-		case open == 0:
-			first = never / 2
-		}
-		p := newPulse(d.work.Ask, newPacer(part, r.plan.Poisson, uint64(i), 2), first)
-		d.order.Store(&order{pulse: p})
-		pulses = append(pulses, p)
-	}
-	return pulses
+		return through && r.flow.waiting() <= 0
+	})
 }

@@ -94,16 +94,16 @@ func newArrivals(line *timeline, random *rand.Rand) *arrivals {
 	return a
 }
 
-// next gives the time of the next message, and goes on if that is due by now.
-func (a *arrivals) next(now time.Duration) (at time.Duration, ok bool) {
-	at, ok = a.line.when(a.n)
-	if !ok || at > now {
-		return 0, false
-	}
-	if a.random != nil {
+// next gives the time of the next message, never if there is none.
+func (a *arrivals) next() time.Duration {
+	at, ok := a.line.when(a.n)
+	switch {
+	case !ok:
+		return never
+	case a.random != nil:
 		a.n += a.random.ExpFloat64()
-	} else {
+	default:
 		a.n++
 	}
-	return at, true
+	return at
 }

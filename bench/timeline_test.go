@@ -30,8 +30,8 @@ func TestTimelineGivesTheIntegralOfItsRate(t *testing.T) {
 		line := newTimeline(randomStages(rng))
 		var at []time.Duration
 		for a := newArrivals(line, nil); ; {
-			next, ok := a.next(math.MaxInt64)
-			if !ok {
+			next := a.next()
+			if next == never {
 				break
 			}
 			if len(at) > 0 && next < at[len(at)-1] {
@@ -76,8 +76,8 @@ func TestTimelineRandomArrivals(t *testing.T) {
 	line := newTimeline([]Stage{{For: 100 * time.Second, Rate: Span{0, 1000}}})
 	n, early := 0, 0
 	for a := newArrivals(line, rand.New(rand.NewPCG(1, 2))); ; n++ {
-		at, ok := a.next(math.MaxInt64)
-		if !ok {
+		at := a.next()
+		if at == never {
 			break
 		}
 		if at < 50*time.Second {
