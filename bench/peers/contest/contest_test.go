@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,5 +106,32 @@ func TestJobsByName(t *testing.T) {
 	all, err := choose(allJobs())
 	if err != nil || len(all) != len(jobs) {
 		t.Errorf("%d of %d jobs by their names: %v", len(all), len(jobs), err)
+	}
+}
+
+// What a run has not measured stays as an earlier one has written it, and the report says
+// whose it is.
+func TestKeepEarlierFigures(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "results.json")
+	earlier := &report{Command: "make first", Rounds: 5, Per: 2, Seconds: 60, Jobs: []*jobResult{{Name: "a", Title: "old"}, {Name: "b", Title: "old"}}, Fanout: &fanReport{"old"}}
+	if err := (&plan{json: file}).write(earlier); err != nil {
+		t.Fatal(err)
+	}
+	now := &report{Command: "make second", Rounds: 1, Per: 1, Seconds: 6, Jobs: []*jobResult{{Name: "c", Title: "new"}, {Name: "b", Title: "new"}}}
+	if err := now.keep(file); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, j := range now.Jobs {
+		got = append(got, j.Name+" "+j.Title)
+	}
+	if want := []string{"a old", "b new", "c new"}; !slices.Equal(got, want) || now.Fanout.Text != "old" || now.Seconds != 66 || now.Rounds != 1 {
+		t.Errorf("%v, want %v; %+v", got, want, now)
+	}
+	if len(now.Earlier) != 1 || !strings.Contains(now.Earlier[0], "make first") {
+		t.Errorf("earlier: %q", now.Earlier)
+	}
+	if err := (&report{}).keep(file + "x"); err == nil {
+		t.Error("a file that is not there is kept")
 	}
 }

@@ -83,6 +83,7 @@ type plan struct {
 	server, client   int
 	json, text, plot string
 	fanout           bool
+	kept             string // earlier figures
 	command          string // that asks for this plan
 }
 
@@ -91,7 +92,7 @@ func parsePlan(args []string) (*plan, error) {
 	var names string
 	var fast bool
 	f := flag.NewFlagSet("contest", flag.ContinueOnError)
-	f.StringVar(&names, "jobs", "", "`names` of some, separated by commas (default all: "+strings.Join(allJobs(), ",")+")")
+	f.StringVar(&names, "jobs", "", "`names` of some, separated by commas, or none (default all: "+strings.Join(allJobs(), ",")+")")
 	f.BoolVar(&fast, "quick", false, "only "+strings.Join(quick, ",")+", of raw, headrace and gws: for a look before and after a change")
 	f.Func("servers", "`names` of some (default all that this machine can have: "+strings.Join(allNames(), ",")+")", func(s string) error {
 		p.servers = strings.Split(s, ",")
@@ -99,6 +100,7 @@ func parsePlan(args []string) (*plan, error) {
 	})
 	f.IntVar(&p.rounds, "rounds", 5, "rounds over all servers, for each job")
 	f.DurationVar(&p.per, "per", 1500*time.Millisecond, "how long each server is loaded in a round; a fifth of it is to warm up")
+	f.StringVar(&p.kept, "keep", "", "a `file` of -json, whose figures stay for what this run does not measure")
 	f.BoolVar(&p.fanout, "fanout", false, "the fan-out too, as the command fanout beside this one does it")
 	f.IntVar(&p.procs, "procs", 4, "GOMAXPROCS of the servers in Go: with more than one for its core, a system call costs less")
 	f.IntVar(&p.server, "server-cpu", -1, "core of the servers; -1 for the first")
@@ -122,6 +124,8 @@ func parsePlan(args []string) (*plan, error) {
 	}
 	var wanted []string
 	switch {
+	case names == "none":
+		return p, nil
 	case names != "":
 		wanted = strings.Split(names, ",")
 	case fast:

@@ -11,15 +11,18 @@ import (
 func (r *report) markdown(b *strings.Builder, plots []string) {
 	line := func(format string, a ...any) { fmt.Fprintf(b, format+"\n", a...) }
 	line("# Headrace and its peers\n")
-	line("What `%s` has measured, and written, on %s: it is not edited by hand.\n", r.Command, r.Began.Format("2006-01-02"))
+	line("What was measured, and written, by %s. It is not edited by hand.\n", r.run())
+	for _, run := range slices.Backward(r.Earlier) {
+		line("What that did not measure is of %s.\n", run)
+	}
 	line("Every server runs in a process of its own on one core, and is loaded from another. What counts is **CPU time of the server for")
 	line("each message**, from the scheduler's accounting over all of its threads, over that of a raw epoll echo in C in the same round,")
 	line("which sends bytes back as they come and knows nothing of WebSockets. Servers take turns within each round; a ratio is the median")
 	line("over rounds of the ratio within a round. Throughput and latency (closed loop, in ms) stand beside it; they move with what else")
-	line("the machine does.\n")
+	line("the machine does. `gnet` sends bytes back as `raw` does, on the event loops that Headrace stands on.\n")
 	line("- Machine: %s, %d processors, %s, %s; servers on core %d, load on core %d.", r.Machine.Processor, r.Machine.Processors, r.Machine.Kernel, r.Machine.Go, r.ServerCore, r.ClientCore)
 	line("- %d rounds of %.1f s for each server and job; GOMAXPROCS=%d for servers in Go, with one event loop where they have loops. It took %.0f min.", r.Rounds, r.Per, r.Procs, r.Seconds/60)
-	line("- The load: `bench/limit/client.c`; with TLS or compression Headrace's client (`bench/peers/contest/load.go`), which is slower than some servers.")
+	line("- The load: `bench/limit/client.c`, which polls, so that no server pays for waking it; with TLS or compression Headrace's client (`bench/peers/contest/load.go`), which is slower than some servers.")
 	line("- Servers, each set up as its documentation advises (`bench/peers/echoes`, `bench/peers/js`, `bench/limit`):")
 	for _, v := range r.Versions {
 		line("  - %s: %s", v.Name, v.Version)

@@ -18,6 +18,7 @@ import (
 type report struct {
 	Began                  time.Time
 	Command                string
+	Earlier                []string `json:",omitempty"` // what has measured the rest, where figures of earlier runs were kept
 	Machine                bench.Machine
 	ServerCore, ClientCore int
 	Procs                  int // GOMAXPROCS of the servers in Go
@@ -40,6 +41,56 @@ func newReport(p *plan, f *field, cores process.Cores) *report {
 		r.Versions = append(r.Versions, version{f.all[i].name, f.all[i].version})
 	}
 	return r
+}
+
+// run is the command that has measured, and when.
+func (r *report) run() string {
+	return fmt.Sprintf("`%s`, on %s", r.Command, r.Began.Format(time.DateOnly))
+}
+
+// keep takes what this run has not measured from the JSON of an earlier one.
+func (r *report) keep(file string) error {
+	if file == "" {
+		return nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var earlier report
+	if err := json.Unmarshal(b, &earlier); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if len(r.Jobs) == 0 {
+		r.Rounds, r.Per = earlier.Rounds, earlier.Per
+	}
+	r.Seconds += earlier.Seconds
+	kept := r.Fanout == nil && earlier.Fanout != nil
+	if kept {
+		r.Fanout = earlier.Fanout
+	}
+	measured := make(map[string]*jobResult)
+	for _, j := range r.Jobs {
+		measured[j.Name] = j
+	}
+	all := earlier.Jobs
+	for i, j := range all {
+		if now := measured[j.Name]; now != nil {
+			all[i] = now
+			delete(measured, j.Name)
+			continue
+		}
+		kept = true
+	}
+	for _, j := range r.Jobs {
+		if measured[j.Name] != nil {
+			all = append(all, j)
+		}
+	}
+	if r.Jobs = all; kept {
+		r.Earlier = append(earlier.Earlier, earlier.run())
+	}
+	return nil
 }
 
 // print writes the report for a terminal.

@@ -23,24 +23,26 @@ func (p *plan) run() (*report, error) {
 	for _, why := range absent {
 		progress("left out: %s", why)
 	}
+	r := newReport(p, f, cores)
+	begin := time.Now()
+	if p.fanout { // before this process is pinned, and with it what it starts
+		if r.Fanout, err = runFanout(p); err != nil {
+			return r, err
+		}
+	}
 	if cores == process.NoCores {
 		progress("this process may use one core only: servers and load share it, and the figures are of little use")
 	} else if err := process.PinAll(cores.Client); err != nil {
 		return nil, err
 	}
-	r := newReport(p, f, cores)
-	begin := time.Now()
 	for i := range p.jobs {
 		if err := p.compete(r, f, &p.jobs[i], cores); err != nil {
 			return r, err
 		}
 		progress("%d of %d jobs are done, after %v", i+1, len(p.jobs), time.Since(begin).Round(time.Second))
 	}
-	if p.fanout {
-		r.Fanout, err = runFanout(p)
-	}
 	r.Seconds = time.Since(begin).Seconds()
-	return r, err
+	return r, r.keep(p.kept)
 }
 
 // compete goes round over the servers with one job. A server that fails is left out of
