@@ -62,7 +62,7 @@ for (const secure of [false, true]) {
 
     test("HEAD: the headers of a GET", async () => {
       const names = /^(content-length|content-type|content-security-policy): .*$/gim;
-      const [head, get] = await Promise.all([curl("-k", "-I", `${at}/app.js`), curl("-k", "-D", "-", "-o", join(dir, "app"), `${at}/app.js`)]);
+      const [head, get] = await Promise.all([curl("-k", "-I", `${at}/words.js`), curl("-k", "-D", "-", "-o", join(dir, "app"), `${at}/words.js`)]);
       assert.match(head.stdout, /^HTTP\/1\.1 200 OK\r\n/);
       assert.deepEqual(head.stdout.match(names).sort(), get.stdout.match(names).sort());
       assert.match(head.stdout, new RegExp(`Content-Length: ${readFileSync(join(dir, "app")).length}\r\n`));
