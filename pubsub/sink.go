@@ -1,0 +1,162 @@
+package pubsub
+
+import (
+	"errors"
+	"fmt"
+)
+
+// sink is a hub as its broker sees it.
+type sink Hub
+
+// Next implements Sink.
+func (k *sink) Next(p Publication) (Position, error) {
+	h := (*Hub)(k)
+	if p.Deleted && !h.cfg.NoLastValues && h.topic(p.Topic) == nil {
+		return Position{}, checkTopic(p.Topic)
+	}
+	pos, err := h.take(&p, func(t *topic) error {
+		if p.Deleted && !h.cfg.NoLastValues && t.values[p.Key] == nil {
+			p.Position = t.pos
+			return errKnown
+		}
+		p.Position = Position{t.pos.Epoch, t.pos.Seq + 1}
+		if t.pos.Epoch == 0 {
+			p.Position = Position{newEpoch(), 1}
+		}
+		return nil
+	})
+	if err == errKnown { //nolint:errorlint // it comes from above
+		return p.Position, nil
+	}
+	return pos, err
+}
+
+var (
+	errKnown     = errors.New("pubsub: the message says nothing new")
+	errForgotten = errors.New("pubsub: the topic was forgotten a moment ago")
+)
+
+// Deliver implements Sink.
+func (k *sink) Deliver(p Publication) error {
+	h, renewed := (*Hub)(k), false
+	_, err := h.take(&p, func(t *topic) error {
+		switch {
+		case p.Epoch == t.pos.Epoch && p.Seq <= t.pos.Seq:
+			return errKnown
+		case p.Epoch != t.pos.Epoch && t.pos.Epoch != 0:
+			renewed = true
+			t.values = nil
+			fallthrough
+		case p.Seq != t.pos.Seq+1:
+			t.history.clear()
+			t.cleared = p.Seq
+		}
+		return nil
+	})
+	if renewed && err == nil {
+		k.Lost(p.Topic)
+	}
+	if err == errKnown { //nolint:errorlint // it comes from above
+		return nil
+	}
+	return err
+}
+
+// take makes an event of a message, once place has seen to its position, and hands it
+// to the loops that want it.
+func (h *Hub) take(p *Publication, place func(t *topic) error) (Position, error) {
+	if h.closed.Load() {
+		return Position{}, ErrHubClosed
+	}
+	for {
+		t, err := h.makeTopic(p.Topic)
+		if err != nil {
+			return Position{}, err
+		}
+		if pos, err := h.takeInto(t, p, place); err != errForgotten { //nolint:errorlint // it comes from there
+			return pos, err
+		}
+	}
+}
+
+func (h *Hub) takeInto(t *topic, p *Publication, place func(t *topic) error) (pos Position, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.forgotten {
+		return pos, errForgotten
+	}
+	if !p.Deleted && !t.hasRoomFor(p.Key, &h.cfg) {
+		return pos, fmt.Errorf("%w: %d", ErrTooManyKeys, h.cfg.MaxKeys)
+	}
+	shards := h.interestedIn(t)
+	for _, s := range shards {
+		if s.backlog.Load() > int64(h.cfg.MaxBacklog) {
+			h.stats.busy.Add(1)
+			return pos, ErrBusy
+		}
+	}
+	if err := place(t); err != nil {
+		return pos, err
+	}
+	e := h.encode(t, p)
+	if e == nil {
+		return pos, ErrBadPayload
+	}
+	t.remember(e, &h.cfg)
+	h.stats.published.Add(1)
+	for _, s := range shards {
+		s.push(e)
+	}
+	return p.Position, nil
+}
+
+// Restore implements Sink.
+func (k *sink) Restore(name string, at Position, values, last []Publication) error {
+	h := (*Hub)(k)
+	t, err := h.makeTopic(name)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.forgotten || t.pos.Epoch == at.Epoch && t.pos.Seq >= at.Seq {
+		return nil
+	}
+	t.values, t.history, t.cleared = nil, history{}, 0
+	bad := false
+	for i := range values {
+		if h.cfg.NoLastValues || len(t.values) >= h.cfg.MaxKeys {
+			break
+		}
+		if t.values == nil {
+			t.values = make(map[string]*event)
+		}
+		if e := h.encode(t, &values[i]); e != nil {
+			t.values[values[i].Key] = e
+		} else {
+			bad = true
+		}
+	}
+	for i := range last {
+		if e := h.encode(t, &last[i]); e != nil {
+			t.history.add(e, h.cfg.History, h.cfg.HistoryBytes)
+		} else {
+			t.history.clear() // no gap in it
+			bad = true
+		}
+	}
+	known := t.pos.Epoch != 0
+	t.pos, t.cleared, t.used = at, at.Seq, h.now()
+	if known && len(h.interestedIn(t)) > 0 { // who gets the topic has not had all of that
+		k.Lost(name)
+	}
+	if bad {
+		return ErrBadPayload
+	}
+	return nil
+}
+
+// Lost implements Sink.
+func (k *sink) Lost(pattern string) {
+	(*Hub)(k).eachShard(func(s *shard) { s.ask(order{kind: orderLost, pattern: pattern}) })
+}
