@@ -14,6 +14,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/headrace/headrace/bench/peers/process"
 )
 
 func main() {
@@ -63,16 +65,10 @@ func parsePlan(args []string) (*plan, error) {
 	f.IntVar(&p.serverCPU, "server-cpu", -1, "core of the server; -1 for the first")
 	f.IntVar(&p.clientCPU, "client-cpu", -1, "core of the clients; -1 for the second")
 	f.StringVar(&p.json, "json", "", "a `file` for all figures")
-	f.SetOutput(io.Discard)
-	err := f.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		f.SetOutput(os.Stdout)
-		f.Usage()
+	if err := process.ParseFlags(f, args); err != nil {
 		return nil, err
-	case err != nil:
-		return nil, fmt.Errorf("%w (see -help)", err)
-	case p.rounds < 1 || p.per <= 0:
+	}
+	if p.rounds < 1 || p.per <= 0 {
 		return nil, errors.New("a round at least, and some time for it")
 	}
 	return p, nil

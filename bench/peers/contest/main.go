@@ -9,7 +9,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -108,15 +107,10 @@ func parsePlan(args []string) (*plan, error) {
 	f.StringVar(&p.json, "json", "", "a `file` for all figures")
 	f.StringVar(&p.text, "markdown", "", "a `file` for the report in Markdown")
 	f.StringVar(&p.plot, "plots", "", "a `folder` for the plots of the report")
-	f.SetOutput(io.Discard)
-	err := f.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		f.SetOutput(os.Stdout)
-		f.Usage()
+	if err := process.ParseFlags(f, args); err != nil {
 		return nil, err
-	case err != nil:
-		return nil, fmt.Errorf("%w (see -help)", err)
+	}
+	switch {
 	case f.NArg() > 0:
 		return nil, fmt.Errorf("what is %q? (see -help)", f.Arg(0))
 	case p.rounds < 1 || p.per < 100*time.Millisecond:
@@ -134,6 +128,7 @@ func parsePlan(args []string) (*plan, error) {
 	if fast && p.servers == nil {
 		p.servers = []string{rawName, "headrace", "gws"}
 	}
+	var err error
 	if p.jobs, err = choose(wanted); err != nil {
 		return nil, err
 	}

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -101,15 +100,8 @@ func parsePlan(args []string) (*plan, error) {
 	f.IntVar(&p.clientCPU, "client-cpu", -1, "core of the subscribers; -1 for the second")
 	f.BoolVar(&p.sleeps, "sleep", false, "let the subscribers sleep when they have read everything: a write then pays for waking their core, which costs a virtual machine more than the write itself")
 	f.StringVar(&p.json, "json", "", "a `file` for all figures")
-	f.SetOutput(io.Discard)
-	err := f.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		f.SetOutput(os.Stdout)
-		f.Usage()
+	if err := process.ParseFlags(f, args); err != nil {
 		return nil, err
-	case err != nil:
-		return nil, fmt.Errorf("%w (see -help)", err)
 	}
 	return p, p.check()
 }
