@@ -26,7 +26,6 @@ type loop struct {
 	doomed    []*Conn // those to be cut when the callbacks of this turn are done
 	reading   *Conn   // whose bytes are being decoded
 	ahead     int     // of those, how many stand behind the message being handled
-	full      bool    // they are as many as one read may bring
 	passed    bool    // a reply was written before the end of this turn
 	turning   bool    // between enter and leave
 	wheel     wheel

@@ -94,7 +94,7 @@ func (c *Conn) resume() {
 	}
 	if len(rest) > 0 {
 		if c.listens() {
-			c.decode(rest)
+			c.decode(rest, false)
 		}
 		c.loop.mem.Put(rest)
 	}

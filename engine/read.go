@@ -30,9 +30,7 @@ func (c *Conn) arrived(p []byte) {
 		p = c.handshake(p)
 	}
 	if c.listens() && len(p) > 0 && c.paysBytes(len(p)) {
-		c.loop.full = len(p) == c.loop.server.cfg.ReadBuffer
-		c.decode(p)
-		c.loop.full = false
+		c.decode(p, len(p) == c.loop.server.cfg.ReadBuffer)
 	}
 }
 
@@ -42,15 +40,16 @@ func (c *Conn) hearBehind(p []byte) {
 	c.loop.stats.received.Bytes += uint64(len(p))
 	if c.listens() && len(p) > 0 && c.paysBytes(len(p)) {
 		c.flags |= flagHeard
-		c.decode(p)
+		c.decode(p, false)
 	}
 }
 
 // listens says whether frames of the peer still matter.
 func (c *Conn) listens() bool { return c.phase == phaseOpen || c.phase == phaseClosing }
 
-// decode takes frames out of p and handles them.
-func (c *Conn) decode(p []byte) {
+// decode takes frames out of p and handles them. full says that p is as much as one read
+// may bring, so that the socket may have more.
+func (c *Conn) decode(p []byte, full bool) {
 	l, in := c.loop, c.in
 	if in == nil {
 		in = l.scratch
@@ -74,7 +73,7 @@ func (c *Conn) decode(p []byte) {
 		l.ahead = len(p)
 		c.handle(ev)
 	}
-	if l.full {
+	if full {
 		c.readOn(in)
 	}
 	l.reading = nil

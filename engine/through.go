@@ -44,8 +44,7 @@ func (c *Conn) writeThrough(op codec.Opcode, p []byte) {
 			o.add(&l.mem, l.header[n:])
 		}
 		o.add(&l.mem, p[max(0, n-len(l.header)):])
-		err = l.wire.WatchWritable(c.socket())
-		c.flags |= flagWatching
+		err = c.awaitWritable()
 		c.watchProgress()
 	}
 	l.stats.sent.Bytes += uint64(n)

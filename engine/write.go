@@ -168,8 +168,7 @@ func (c *Conn) flush() {
 		}
 		n, short, err := c.writeSome()
 		if err == nil && short {
-			err = c.loop.wire.WatchWritable(c.socket())
-			c.flags |= flagWatching
+			err = c.awaitWritable()
 		}
 		if err != nil {
 			c.hangUp(err)
@@ -185,6 +184,12 @@ func (c *Conn) flush() {
 			c.hangUp(err)
 		}
 	}
+}
+
+// awaitWritable has the rest of the queue wait until the socket takes bytes again.
+func (c *Conn) awaitWritable() error {
+	c.flags |= flagWatching
+	return c.loop.wire.WatchWritable(c.socket())
 }
 
 // writeSome makes one write(2), and says how much the kernel took, and whether
