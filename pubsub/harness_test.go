@@ -230,6 +230,14 @@ func (l *listener) waitCount(n int) []heard {
 	return l.wait(fmt.Sprint(n, " messages"), func(all []heard) bool { return len(all) >= n })
 }
 
+// counts has the updates counted from now on, in place of keeping them.
+func (l *listener) counts() *counter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count = &counter{}
+	return l.count
+}
+
 func (l *listener) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -176,8 +176,7 @@ func TestStalledSubscriberTakesNoMemory(t *testing.T) {
 	const keys, size = 20, 200
 	s := newStage(t, Config{History: 100}, engine.Endpoint{MaxQueue: 64 << 20}, 1)
 	slow, fast := s.join(), s.join()
-	count := &counter{}
-	fast.count = count
+	count := fast.counts()
 	s.subscribe(slow, "a", Options{Mode: Latest, NoSnapshot: true})
 	s.subscribe(fast, "a", Options{NoSnapshot: true})
 	slow.waitLive("a")
