@@ -26,7 +26,7 @@ type Conn struct {
 	in       *inbound // while a handshake or a frame is cut, or reading is paused
 	out      *outbox  // while something waits for the socket
 	user     any
-	slot     uint32 // index in loop.conns
+	slot     uint32 // its place in loop.conns
 	deadline uint32 // tick of the timing wheel, while flagArmed
 	beat     uint16 // low bits of the tick of the next heartbeat; 0: none
 	rtt      rtt    // of the last heartbeat

@@ -89,7 +89,7 @@ func feedStalled(srv *Server, stop <-chan struct{}) {
 		case <-time.After(5 * time.Millisecond):
 		}
 		l.push(item{run: func(l *loop) {
-			for _, c := range l.conns {
+			for c := range l.conns.all {
 				if c.user != nil {
 					_ = c.Send(Binary, p)
 				}

@@ -54,11 +54,11 @@ func (c *Conn) decide(head, behind []byte) {
 		c.handOver(head, behind)
 		return
 	}
-	if bad := r.checkHTTP(); bad != nil {
+	ep, bad := r.checkHTTP(server.endpoints)
+	if bad != nil {
 		c.refuse(bad)
 		return
 	}
-	ep := server.endpoints[r.path]
 	if t := r.taken; t != nil {
 		r.user = t.user
 		c.judge(t.endpoint, r)
@@ -102,15 +102,16 @@ func (c *Conn) judge(ep *endpoint, r *Request) {
 	c.grant(ep, r, key)
 }
 
-// checkHTTP checks what every request needs (RFC 9112 §2.3, §3.2).
-func (r *Request) checkHTTP() *refusal {
+// checkHTTP checks what every request needs (RFC 9112 §2.3, §3.2), and gives that
+// one of the endpoints that it asks for, if it is there.
+func (r *Request) checkHTTP(endpoints map[string]*endpoint) (*endpoint, *refusal) {
 	if string(r.head.version) != "HTTP/1.1" {
-		return refuseVersion
+		return nil, refuseVersion
 	}
 	if host, n := r.head.get("host"); n != 1 || !isHost(host) {
-		return refuseHost
+		return nil, refuseHost
 	}
-	return r.parseTarget()
+	return r.parseTarget(endpoints)
 }
 
 // checkWebSocket checks what makes a request a WebSocket handshake (RFC 6455

@@ -188,7 +188,7 @@ func FuzzHead(f *testing.F) {
 			return
 		}
 		// What the parser accepts goes through all checks, whatever they say.
-		checked := r.checkHTTP()
+		_, checked := r.checkHTTP(nil)
 		_, _ = r.checkWebSocket()
 		_ = r.parseOffers()
 		_ = r.Headers()

@@ -104,8 +104,8 @@ func TestHeartbeatsInVirtualTime(t *testing.T) {
 		if n := srv.Connections(); n != 2*conns/3 {
 			t.Errorf("%d connections are left, want those that answer or talk, %d", n, 2*conns/3)
 		}
-		if l := srv.loops[0]; l.wheel.entries > 2*len(l.conns) {
-			t.Errorf("%d entries in the wheel for %d connections", l.wheel.entries, len(l.conns))
+		if l := srv.loops[0]; l.wheel.entries > 2*l.conns.len {
+			t.Errorf("%d entries in the wheel for %d connections", l.wheel.entries, l.conns.len)
 		}
 	})
 	if ends["no answer to a ping"] != conns/3 {

@@ -186,8 +186,8 @@ func TestMaxAge(t *testing.T) {
 				if len(ends) > 0 {
 					t.Fatalf("%d have ended after 89 s", len(ends))
 				}
-				if l := srv.loops[0]; l.wheel.entries > 3*len(l.conns) {
-					t.Errorf("%d entries in the wheel for %d connections", l.wheel.entries, len(l.conns))
+				if l := srv.loops[0]; l.wheel.entries > 3*l.conns.len {
+					t.Errorf("%d entries in the wheel for %d connections", l.wheel.entries, l.conns.len)
 				}
 				sim.Run(3 * time.Minute)
 				var tenths [10]int

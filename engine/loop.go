@@ -20,7 +20,7 @@ type loop struct {
 
 	// loop-only
 	mem       memory
-	conns     []*Conn // all of them; Conn.slot is the index
+	conns     roster
 	dirty     []*Conn // those with something to write, in order, from dirtyHead on
 	dirtyHead int
 	doomed    []*Conn // those to be cut when the callbacks of this turn are done
@@ -101,8 +101,8 @@ func (l *loop) Opened(s wire.Socket, listener int, remote net.Addr) wire.Owner {
 
 // newConn counts a connection in, accepted or adopted.
 func (l *loop) newConn(s wire.Socket, remote net.Addr) *Conn {
-	c := &Conn{loop: l, ref: s.Ref, fd: s.FD, remote: remote, slot: uint32(len(l.conns))}
-	l.conns = appendConn(l.conns, c)
+	c := &Conn{loop: l, ref: s.Ref, fd: s.FD, remote: remote}
+	l.conns.add(c)
 	l.server.open.Add(1)
 	l.noteAccept()
 	return c
@@ -205,24 +205,9 @@ func (l *loop) cutOne() {
 	}
 }
 
-// appendConn is append with little room to spare: with a million connections,
-// half of a list's memory would be that.
-func appendConn(list []*Conn, c *Conn) []*Conn {
-	if len(list) == cap(list) {
-		grown := make([]*Conn, len(list), len(list)+len(list)/16+4)
-		copy(grown, list)
-		list = grown
-	}
-	return append(list, c)
-}
-
-// forget takes an ended connection out of the loop's list.
+// forget takes an ended connection out of the loop's roster.
 func (l *loop) forget(c *Conn) {
-	last := l.conns[len(l.conns)-1]
-	l.conns[c.slot] = last
-	last.slot = c.slot
-	l.conns[len(l.conns)-1] = nil
-	l.conns = l.conns[:len(l.conns)-1]
+	l.conns.remove(c)
 	c.leaveClient()
 	l.server.connEnded(c.flags&flagPlace != 0)
 }

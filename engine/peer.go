@@ -52,7 +52,8 @@ func (r *Request) forwarded() (client netip.Addr, secure bool) {
 // findClient notes who the client is, if that isn't the peer. It is called before
 // anybody else has the Conn.
 func (c *Conn) findClient(r *Request) {
-	if client, _ := r.forwarded(); client != ipOf(c.remote) {
+	if found, _ := r.forwarded(); found != ipOf(c.remote) {
+		client := found // made where it is kept: most don't need one
 		c.extra().client = &client
 	}
 }

@@ -16,8 +16,9 @@ import (
 type Request struct {
 	conn        *Conn
 	head        requestHead
-	url         *url.URL
+	url         *url.URL // of a target that is not what it says in so many letters
 	path        string
+	query       []byte // where url is nil
 	offers      []string // subprotocols of the client, in its order
 	subprotocol string
 	header      http.Header // for the answer
@@ -30,10 +31,18 @@ type Request struct {
 func (r *Request) Path() string { return r.path }
 
 // RawQuery is the query without the question mark, as it came.
-func (r *Request) RawQuery() string { return r.url.RawQuery }
+func (r *Request) RawQuery() string {
+	if r.url != nil {
+		return r.url.RawQuery
+	}
+	return string(r.query)
+}
 
 // Query is the decoded query. Malformed pairs are left out.
-func (r *Request) Query() url.Values { return r.url.Query() }
+func (r *Request) Query() url.Values {
+	values, _ := url.ParseQuery(r.RawQuery())
+	return values
+}
 
 // Host is the Host header, or the host of a target in absolute form, which takes
 // its place (RFC 9112 §3.2.2).
@@ -132,8 +141,25 @@ func (r *Request) reset() {
 }
 
 // parseTarget takes the request target apart: "/path?query", or the absolute
-// form that RFC 9112 §3.2.2 has servers accept.
-func (r *Request) parseTarget() *refusal {
+// form that RFC 9112 §3.2.2 has servers accept. It gives the endpoint of that path.
+func (r *Request) parseTarget(endpoints map[string]*endpoint) (*endpoint, *refusal) {
+	path, query, _ := bytes.Cut(r.head.target, []byte{'?'})
+	if len(path) == 0 || path[0] != '/' || bytes.ContainsAny(r.head.target, "%#") {
+		bad := r.parseURL()
+		return endpoints[r.path], bad
+	}
+	r.query = query
+	ep := endpoints[string(path)]
+	if ep != nil {
+		r.path = ep.path // and no copy is made
+	} else {
+		r.path = string(path)
+	}
+	return ep, nil
+}
+
+// parseURL is parseTarget where that takes more than a look.
+func (r *Request) parseURL() *refusal {
 	u, err := url.ParseRequestURI(string(r.head.target))
 	switch {
 	case err != nil || bytes.IndexByte(r.head.target, '#') >= 0:

@@ -13,7 +13,7 @@ func parsedRequest(t *testing.T, in string) *Request {
 	if bad := r.head.parse([]byte(in)); bad != nil {
 		t.Fatalf("%q: %v", in, bad)
 	}
-	if bad := r.checkHTTP(); bad != nil {
+	if _, bad := r.checkHTTP(nil); bad != nil {
 		t.Fatalf("%q: %v", in, bad)
 	}
 	return r
@@ -94,7 +94,7 @@ func TestRequestTarget(t *testing.T) {
 		r.head.target = []byte(target)
 		r.head.fields = []field{{[]byte("host"), []byte("example.com")}}
 		var got string
-		if bad := r.parseTarget(); bad == nil {
+		if _, bad := r.parseTarget(nil); bad == nil {
 			got = r.Path() + " " + r.Host()
 		}
 		if got != want {

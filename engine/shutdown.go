@@ -193,7 +193,7 @@ func (l *loop) drainAll(window time.Duration) {
 	l.draining = true
 	w := &l.leaving
 	w.window, w.until = window, l.tickNow()
-	for _, c := range l.conns {
+	for c := range l.conns.all {
 		switch c.phase {
 		case phaseHandshake:
 			if l.request.conn != c { // else Admit is being asked, see judge

@@ -20,7 +20,7 @@ const simAtOnce = 8
 // connections, and now and then otherwise.
 func (w *simWorld) afterTurn(h wire.Handler) {
 	l := h.(*loop)
-	if len(l.conns) > 8 && w.sim.Steps()%32 != 0 {
+	if l.conns.len > 8 && w.sim.Steps()%32 != 0 {
 		return
 	}
 	waiting := len(l.dirty) > 0 || len(l.doomed) > 0 || len(l.inbox.items) > 0
@@ -43,8 +43,9 @@ func (w *simWorld) afterTurn(h wire.Handler) {
 			inbox[it.conn] += len(it.frame.B)
 		}
 	}
-	for i, c := range l.conns {
-		if int(c.slot) != i {
+	i := -1
+	for c := range l.conns.all {
+		if i++; int(c.slot) != i {
 			w.failf("a connection thinks it is in slot %d, but it is in %d", c.slot, i)
 		}
 		w.checkConn(c, inbox[c])
@@ -159,7 +160,7 @@ func (w *simWorld) checkDrain() {
 // take what they were sent before; checkSpan sees that they do.
 func (w *simWorld) slowLeavers() (n int) {
 	for _, l := range w.srv.loops {
-		for _, c := range l.conns {
+		for c := range l.conns.all {
 			if c.farewell().watched() && (untakenBy(c) > 0 || w.takesLeave(c)) {
 				n++
 			}
@@ -254,8 +255,8 @@ func (w *simWorld) judgeLoop(l *loop) {
 			w.failf("a free outbox holds something: %+v", o)
 		}
 	}
-	if len(l.conns) != 0 {
-		w.failf("%d connections are listed after the end", len(l.conns))
+	if l.conns.len != 0 {
+		w.failf("%d connections are listed after the end", l.conns.len)
 	}
 	if !w.cut && (l.wheel.entries != 0 || w.sim.Ticking()) {
 		w.failf("%d timers are left, ticking %t", l.wheel.entries, w.sim.Ticking())

@@ -117,8 +117,8 @@ func TestTickEndsWhenTimePassesInIt(t *testing.T) {
 			p.Close()
 			sim.Run(sim.Now() + time.Hour)
 		}
-		if l := srv.loops[0]; l.wheel.entries != 0 || len(l.conns) != 0 {
-			t.Errorf("%d timers and %d connections are left", l.wheel.entries, len(l.conns))
+		if l := srv.loops[0]; l.wheel.entries != 0 || l.conns.len != 0 {
+			t.Errorf("%d timers and %d connections are left", l.wheel.entries, l.conns.len)
 		}
 	})
 }

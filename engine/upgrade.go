@@ -29,7 +29,9 @@ func (u *upgrade) answer(key []byte, subprotocol string, extensions []byte, head
 	u.subprotocol, u.extensions, u.header = subprotocol, extensions, header
 	u.writeRequest(key)
 	u.response = u.response[:0]
-	u.upgrader.ProtocolCustom = u.choose
+	if u.upgrader.ProtocolCustom == nil {
+		u.upgrader.ProtocolCustom = u.choose
+	}
 	u.upgrader.Header = nil
 	if header != nil || len(extensions) > 0 {
 		u.upgrader.Header = ws.HandshakeHeaderFunc(u.writeHeader)

@@ -110,6 +110,17 @@ func (w *wheel) put(c *Conn, due uint32) {
 	w.entries++
 }
 
+// appendConn is append with little room to spare: with a million connections,
+// half of a list's memory would be that.
+func appendConn(list []*Conn, c *Conn) []*Conn {
+	if len(list) == cap(list) {
+		grown := make([]*Conn, len(list), len(list)+len(list)/16+4)
+		copy(grown, list)
+		list = grown
+	}
+	return append(list, c)
+}
+
 // tick handles the slots that time has passed since the last call.
 func (l *loop) tick() {
 	w := &l.wheel
