@@ -1,10 +1,10 @@
 // client is about the least that it costs to load a WebSocket echo server: one thread, one epoll, one read and one write
 // for what a socket has. It is there to measure load testers against.
 //
-//	client [-b] [-m] [-t] [-p PID] HOST:PORT CONNECTIONS IN_FLIGHT BYTES SECONDS [RATE]
+//	client [-b] [-m] [-t TEXT] [-p PID] HOST:PORT CONNECTIONS IN_FLIGHT BYTES SECONDS [RATE]
 //
 // HOST is an IPv4 address. With -m the frames come back masked, as they were sent: that is what a server does which knows
-// nothing of WebSockets but the handshake. With -t messages are text in Korean, else binary. With -p the CPU that the
+// nothing of WebSockets but the handshake. With -t messages are that TEXT again and again, else binary. With -p the CPU that the
 // server's process used meanwhile is told too. With -b it never sleeps: a server that is slower than the load would pay with
 // each of its writes for waking another core, and a faster one would not. In a closed loop each connection has IN_FLIGHT messages on their way, and the next goes when one
 // is back. With RATE, so many messages a second are sent over all connections, in turn and evenly, whatever comes back;
@@ -50,10 +50,8 @@ struct conn {
 	unsigned char kept[HEADER + NUMBER], *unsent; // the beginning of a frame that a read has cut; what the kernel has not taken
 };
 
-enum { SYLLABLES = 12 };
-static const char korean[] = "물레방아로흘러드는물길처"; // three bytes each
-
-static int epoll, timer, count, depth, bytes, masked, text, busy, pid;
+static int epoll, timer, count, depth, bytes, masked, busy, pid;
+static const char *text; // NULL: binary
 static int64_t looking; // time of the looks that found nothing, with -b
 static struct conn *conns;
 static unsigned char room[ROOM + HEADER + NUMBER], filling[LARGEST];
@@ -401,7 +399,7 @@ int main(int argc, char **argv)
 	double seconds;
 	int option;
 
-	while ((option = getopt(argc, argv, "+bmtp:")) != -1) {
+	while ((option = getopt(argc, argv, "+bmt:p:")) != -1) {
 		switch (option) {
 		case 'b':
 			busy = 1;
@@ -410,7 +408,7 @@ int main(int argc, char **argv)
 			masked = 1;
 			break;
 		case 't':
-			text = 1;
+			text = optarg;
 			break;
 		case 'p':
 			pid = atoi(optarg);
@@ -421,7 +419,7 @@ int main(int argc, char **argv)
 	}
 	argc -= optind - 1, argv += optind - 1;
 	if (argc < 6 || argc > 7 || (port = strchr(argv[1], ':')) == NULL) {
-		fprintf(stderr, "usage: client [-b] [-m] [-t] [-p PID] HOST:PORT CONNECTIONS IN_FLIGHT BYTES SECONDS [RATE]\n");
+		fprintf(stderr, "usage: client [-b] [-m] [-t TEXT] [-p PID] HOST:PORT CONNECTIONS IN_FLIGHT BYTES SECONDS [RATE]\n");
 		return 2;
 	}
 	*port++ = 0;
@@ -433,8 +431,8 @@ int main(int argc, char **argv)
 		wrong("HOST is an IPv4 address; 1 connection and more, 1 to 1024 in flight, 8 to 1048576 bytes, some seconds");
 	raise_limit();
 	memset(filling, '.', sizeof filling);
-	for (size_t i = 0; text && i + 3 * SYLLABLES <= (size_t)bytes - NUMBER; i += 3 * SYLLABLES)
-		memcpy(filling + i, korean, 3 * SYLLABLES);
+	for (size_t i = 0, n = text ? strlen(text) : 0; n > 0 && i + n <= (size_t)bytes - NUMBER; i += n)
+		memcpy(filling + i, text, n); // whole, so that no character is cut
 	epoll = epoll_create1(0);
 	conns = calloc((size_t)count, sizeof *conns);
 	if (epoll < 0 || conns == NULL)

@@ -33,7 +33,8 @@ func TestEveryServerDoesEveryJob(t *testing.T) {
 	p := &plan{rounds: 1, per: 200 * time.Millisecond, text: filepath.Join(t.TempDir(), "r.md"), plot: t.TempDir(), json: filepath.Join(t.TempDir(), "r.json")}
 	p.jobs = []job{
 		{Kind: kindEcho, Conns: 3, Depth: 2, Bytes: 1024, ToRaw: 1, ToBest: 1},
-		{Kind: kindEcho, Conns: 2, Depth: 1, Bytes: 1024, Korean: true},
+		{Kind: kindEcho, Conns: 2, Depth: 1, Bytes: 1024, Text: ascii},
+		{Kind: kindEcho, Conns: 2, Depth: 1, Bytes: 1024, Text: korean},
 		{Kind: kindEcho, Conns: 2, Depth: 1, Bytes: 100, TLS: true},
 		{Kind: kindEcho, Conns: 2, Depth: 2, Bytes: 1024, JSON: true, Way: echoes.Single},
 		{Kind: kindEcho, Conns: 2, Depth: 1, Bytes: 1024, JSON: true, Way: echoes.Takeover},

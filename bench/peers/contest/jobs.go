@@ -10,18 +10,34 @@ import (
 
 // job is something that every server does.
 type job struct {
-	Kind   kind
-	Conns  int
-	Depth  int // messages on their way on each connection
-	Bytes  int
-	Korean bool // text in Korean, which servers check; binary otherwise
-	JSON   bool // text in JSON
-	TLS    bool
-	Way    echoes.Deflate
+	Kind  kind
+	Conns int
+	Depth int // messages on their way on each connection
+	Bytes int
+	Text  text // which servers check; binary otherwise
+	JSON  bool // text in JSON
+	TLS   bool
+	Way   echoes.Deflate
 
 	// What Headrace wants to need at most, over the raw echo and over the best other
 	// library in Go; 0: nothing is asked.
 	ToRaw, ToBest float64
+}
+
+// text is a language, whose letters take one byte or three in UTF-8.
+type text string
+
+const (
+	ascii  text = "ASCII"
+	korean text = "Korean"
+)
+
+// words are what a message is filled with.
+func (t text) words() string {
+	if t == korean {
+		return "물레방아로흘러드는물길처"
+	}
+	return "the water that falls to the mill wheel. "
 }
 
 type kind string
@@ -42,7 +58,8 @@ var jobs = []job{
 	{Kind: kindEcho, Conns: 1000, Depth: 1, Bytes: 16 << 10, ToRaw: 1.15, ToBest: 0.70},
 	{Kind: kindEcho, Conns: 100, Depth: 16, Bytes: 20, ToRaw: 1.05, ToBest: 0.10},
 	{Kind: kindEcho, Conns: 100, Depth: 1, Bytes: 1 << 20, ToRaw: 0.85, ToBest: 0.55},
-	{Kind: kindEcho, Conns: 1000, Depth: 1, Bytes: 16 << 10, Korean: true, ToRaw: 1.25, ToBest: 0.60},
+	{Kind: kindEcho, Conns: 1000, Depth: 1, Bytes: 16 << 10, Text: ascii},
+	{Kind: kindEcho, Conns: 1000, Depth: 1, Bytes: 16 << 10, Text: korean, ToRaw: 1.25, ToBest: 0.60},
 	{Kind: kindEcho, Conns: 1000, Depth: 1, Bytes: 20, TLS: true, ToBest: 0.85},
 	{Kind: kindEcho, Conns: 1000, Depth: 1, Bytes: 16 << 10, TLS: true},
 	{Kind: kindEcho, Conns: 1000, Depth: 1, Bytes: 1024, JSON: true, Way: echoes.Single, ToBest: 0.80},
@@ -67,8 +84,8 @@ func (j *job) name() string {
 	default:
 		marks = append(marks, fmt.Sprintf("%d:%d:%d", j.Conns, j.Depth, j.Bytes))
 	}
-	if j.Korean {
-		marks = append(marks, "korean")
+	if j.Text != "" {
+		marks = append(marks, strings.ToLower(string(j.Text)))
 	}
 	if j.TLS {
 		marks = append(marks, "wss")
@@ -82,8 +99,8 @@ func (j *job) name() string {
 // title is how it stands in the report.
 func (j *job) title() string {
 	var extra string
-	if j.Korean {
-		extra += ", text in Korean, checked"
+	if j.Text != "" {
+		extra += ", text in " + string(j.Text) + ", checked"
 	}
 	if j.JSON {
 		extra += " of JSON"

@@ -63,8 +63,8 @@ func (f *field) echoTurn(c *contender, j *job, s *process.Server, cpu int, per t
 		if c.masks {
 			command = append(command, "-m")
 		}
-		if j.Korean {
-			command = append(command, "-t")
+		if j.Text != "" {
+			command = append(command, "-t", j.Text.words())
 		}
 		command = append(command, s.Addr, strconv.Itoa(j.Conns), strconv.Itoa(j.Depth), strconv.Itoa(j.Bytes), seconds)
 	}
