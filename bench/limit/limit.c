@@ -1,12 +1,12 @@
 // limit is the least that a fan-out over TCP costs: a loop that writes bytes that it has made once to one socket after
-// the other. It answers opening handshakes without looking at them, and reads nothing afterwards.
+// the other. It answers opening handshakes without looking at them, and reads afterwards from the first subscriber alone.
 //
 //	limit SUBSCRIBERS
 //
-// It says where it listens, and "ready" when so many are there. Then it obeys what stands on its standard input, which
-// is what the servers in bench/peers/servers obey too, and answers "done" to each line:
+// It says where it listens, and "ready" when so many are there. Then it obeys what the servers in bench/peers/servers
+// obey too. The first order is a message of the first subscriber, the second a line of its input, which it answers "done":
 //
-//	publish N           N messages to everybody, which leave in one write to each; none when N is 0
+//	publish N           N messages to everybody, which leave in one write to each
 //	pace RATE N         N messages, RATE of them a second: what is due leaves in one write to each
 //
 // It ends with its input.
@@ -91,7 +91,7 @@ static void put_message(int n, int64_t due)
 
 static void write_block(int messages)
 {
-	for (int i = 0; i < count && messages > 0; i++)
+	for (int i = 0; i < count; i++)
 		write_all(subscribers[i], block, (size_t)messages * FRAME);
 }
 
@@ -175,10 +175,57 @@ static void raise_limit(void)
 	}
 }
 
-int main(int argc, char **argv)
+static void misunderstand(const char *order)
+{
+	printf("error what is %s\n", order);
+	fflush(stdout);
+}
+
+// obey_subscriber reads a message, which comes whole: text of less than 126 bytes, masked.
+static void obey_subscriber(void)
+{
+	unsigned char frame[6 + 126];
+	char *order = (char *)frame + 6;
+	int n, messages;
+	ssize_t got = read(subscribers[0], frame, sizeof frame - 1);
+	if (got <= 0)
+		exit(0); // they are gone
+	n = (int)got - 6;
+	if (n < 0 || frame[0] != 0x81 || frame[1] != (0x80 | n))
+		fail("a frame that nobody sends");
+	for (int i = 0; i < n; i++)
+		order[i] ^= (char)frame[2 + i % 4];
+	order[n] = 0;
+	if (sscanf(order, "publish %d", &messages) == 1 && messages > 0 && messages <= MOST)
+		publish(messages);
+	else
+		misunderstand(order);
+}
+
+// obey_input reads a line of the input, and says whether there was one.
+static int obey_input(void)
 {
 	char line[128];
-	int listener, a, b;
+	int rate, messages;
+	ssize_t got = read(STDIN_FILENO, line, sizeof line - 1); // one line: the next comes when this is answered
+	if (got <= 0)
+		return 0;
+	line[got] = 0;
+	line[strcspn(line, "\n")] = 0;
+	if (sscanf(line, "pace %d %d", &rate, &messages) != 2 || rate <= 0 || messages < 0) {
+		misunderstand(line);
+		return 1;
+	}
+	pace(rate, messages);
+	printf("done\n");
+	fflush(stdout);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	struct pollfd orders[2] = {{.events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
+	int listener;
 
 	if (argc != 2 || (count = atoi(argv[1])) < 1) {
 		fprintf(stderr, "usage: limit SUBSCRIBERS\n");
@@ -191,20 +238,14 @@ int main(int argc, char **argv)
 	listener = listen_somewhere();
 	for (int i = 0; i < count; i++)
 		accept_one(listener, &subscribers[i]);
+	orders[0].fd = subscribers[0];
 	printf("ready\n");
 	fflush(stdout);
-	while (fgets(line, sizeof line, stdin) != NULL) {
-		if (sscanf(line, "publish %d", &a) == 1 && a >= 0 && a <= MOST)
-			publish(a);
-		else if (sscanf(line, "pace %d %d", &a, &b) == 2 && a > 0 && b >= 0)
-			pace(a, b);
-		else {
-			printf("error what is %s", line);
-			fflush(stdout);
-			continue;
-		}
-		printf("done\n");
-		fflush(stdout);
+	while (poll(orders, 2, -1) > 0 || errno == EINTR) {
+		if (orders[0].revents != 0)
+			obey_subscriber();
+		if (orders[1].revents != 0 && !obey_input())
+			break;
 	}
 	return 0;
 }

@@ -49,7 +49,7 @@ func TestEveryServerReachesEverySubscriber(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.close()
-			for _, burst := range []int{1, 16, 0, 1} {
+			for _, burst := range []int{1, 16, 1} {
 				if err := s.publish(burst); err != nil {
 					t.Fatalf("burst of %d: %v", burst, err)
 				}

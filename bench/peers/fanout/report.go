@@ -39,7 +39,7 @@ type serverThroughput struct {
 	Server string
 	Rounds []throughput
 	Ratios []float64 // of CPU to that of the limit in the same round
-	Median struct{ Ratio, CPU, OrderShare, PerSecond, MessagesPerRead, ClientCPU float64 }
+	Median struct{ Ratio, CPU, PerSecond, MessagesPerRead, ClientCPU float64 }
 }
 
 // latencyResult is one rate on all servers.
@@ -93,7 +93,6 @@ func (t *throughputResult) add(server string, round int, fig throughput) {
 		return median(all)
 	}
 	s.Median.CPU = of(func(t throughput) float64 { return t.CPU })
-	s.Median.OrderShare = of(func(t throughput) float64 { return t.OrderShare })
 	s.Median.PerSecond = of(func(t throughput) float64 { return t.PerSecond })
 	s.Median.MessagesPerRead = of(func(t throughput) float64 { return t.MessagesPerRead })
 	s.Median.ClientCPU = of(func(t throughput) float64 { return t.ClientCPU })
@@ -122,19 +121,12 @@ func (t *throughputResult) print(to io.Writer, versions map[string]string) {
 	fmt.Fprintf(to, "\n%s, bursts of %d: median of %d rounds\n", number(t.Subscribers, "subscriber"), t.Burst, len(t.Servers[0].Rounds))
 	w := table(to)
 	fmt.Fprintln(w, "server\tCPU over limit\tleast..most\tns/delivery\tdeliveries/s\tmessages/read\tclient's core\t  version")
-	vague := false
 	for _, s := range t.Servers {
-		m, mark := s.Median, ""
-		if m.OrderShare > 0.2 {
-			mark, vague = "~", true
-		}
-		fmt.Fprintf(w, "%s\t%s%.2f\t%.2f..%.2f\t%.0f\t%.0f\t%.1f\t%.0f %%\t  %s\n", s.Server, mark, m.Ratio, slices.Min(s.Ratios), slices.Max(s.Ratios),
+		m := s.Median
+		fmt.Fprintf(w, "%s\t%.2f\t%.2f..%.2f\t%.0f\t%.0f\t%.1f\t%.0f %%\t  %s\n", s.Server, m.Ratio, slices.Min(s.Ratios), slices.Max(s.Ratios),
 			m.CPU, m.PerSecond, m.MessagesPerRead, 100*m.ClientCPU, versions[s.Server])
 	}
 	_ = w.Flush()
-	if vague {
-		fmt.Fprintln(to, "~ more than a fifth of the CPU was for the order to publish; that of an empty order was taken off, and what is left is rough")
-	}
 }
 
 func (l *latencyResult) print(to io.Writer) {

@@ -14,7 +14,7 @@ type gorilla struct {
 	conns    members[*websocket.Conn]
 }
 
-func (s *gorilla) Listen(joined func()) (addr string, err error) {
+func (s *gorilla) Listen(on Events) (addr string, err error) {
 	l, err := net.Listen("tcp4", loopback)
 	if err != nil {
 		return "", err
@@ -26,9 +26,13 @@ func (s *gorilla) Listen(joined func()) (addr string, err error) {
 				return // it has answered
 			}
 			s.conns.add(c)
-			joined()
-			for err == nil {
-				_, _, err = c.NextReader()
+			on.Joined()
+			for {
+				_, p, err := c.ReadMessage()
+				if err != nil {
+					return
+				}
+				on.Said(p)
 			}
 		}))
 	}()

@@ -11,12 +11,12 @@ import (
 // goroutines that live as long as a connection has something to write.
 type gwsServer struct {
 	gws.BuiltinEventHandler
-	conns  members[*gws.Conn]
-	joined func()
+	conns members[*gws.Conn]
+	on    Events
 }
 
-func (s *gwsServer) Listen(joined func()) (addr string, err error) {
-	s.joined = joined
+func (s *gwsServer) Listen(on Events) (addr string, err error) {
+	s.on = on
 	l, err := net.Listen("tcp4", loopback)
 	if err != nil {
 		return "", err
@@ -28,7 +28,13 @@ func (s *gwsServer) Listen(joined func()) (addr string, err error) {
 // OnOpen implements gws.Event.
 func (s *gwsServer) OnOpen(c *gws.Conn) {
 	s.conns.add(c)
-	s.joined()
+	s.on.Joined()
+}
+
+// OnMessage implements gws.Event.
+func (s *gwsServer) OnMessage(_ *gws.Conn, m *gws.Message) {
+	s.on.Said(m.Bytes())
+	_ = m.Close()
 }
 
 func (s *gwsServer) Publish(messages [][]byte) error {

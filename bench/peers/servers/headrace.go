@@ -15,7 +15,7 @@ type headrace struct{ hub *pubsub.Hub }
 
 const topic = "fanout"
 
-func (s *headrace) Listen(joined func()) (addr string, err error) {
+func (s *headrace) Listen(on Events) (addr string, err error) {
 	s.hub, err = pubsub.New(pubsub.Config{
 		Encoder:      pubsub.Payloads{Kind: engine.Binary},
 		NoLastValues: true,
@@ -29,12 +29,15 @@ func (s *headrace) Listen(joined func()) (addr string, err error) {
 	if err != nil {
 		return "", err
 	}
-	srv.Handle("/", engine.Endpoint{PingInterval: -1, Handler: engine.HandlerFuncs{Open: func(c *engine.Conn) {
-		if err := s.hub.Subscribe(c, topic, pubsub.Options{NoSnapshot: true}); err != nil {
-			panic(err) // the connection ends, and the log says why
-		}
-		joined()
-	}}})
+	srv.Handle("/", engine.Endpoint{PingInterval: -1, Handler: engine.HandlerFuncs{
+		Open: func(c *engine.Conn) {
+			if err := s.hub.Subscribe(c, topic, pubsub.Options{NoSnapshot: true}); err != nil {
+				panic(err) // the connection ends, and the log says why
+			}
+			on.Joined()
+		},
+		Message: func(_ *engine.Conn, _ engine.Op, p []byte) { on.Said(p) },
+	}})
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Run(context.Background()) }()
 	select {

@@ -14,21 +14,22 @@ import (
 // the other.
 type nbio struct{ conns members[*websocket.Conn] }
 
-func (s *nbio) Listen(joined func()) (addr string, err error) {
+func (s *nbio) Listen(on Events) (addr string, err error) {
 	logging.SetLevel(logging.LevelError)
 	up := websocket.NewUpgrader()
 	up.KeepaliveTime = time.Hour // it ends who is silent for so long
 	up.OnOpen(func(c *websocket.Conn) {
 		s.conns.add(c)
-		joined()
+		on.Joined()
 	})
+	up.OnMessage(func(_ *websocket.Conn, _ websocket.MessageType, p []byte) { on.Said(p) })
 	engine := nbhttp.NewEngine(nbhttp.Config{
 		Network: "tcp4", Addrs: []string{loopback}, NPoller: 1, MaxLoad: 1 << 20,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = up.Upgrade(w, r, nil) // it answers an error itself
 		}),
-		Listen: func(network, on string) (net.Listener, error) {
-			l, err := net.Listen(network, on)
+		Listen: func(network, at string) (net.Listener, error) {
+			l, err := net.Listen(network, at)
 			if err == nil {
 				addr = l.Addr().String()
 			}

@@ -4,6 +4,9 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,20 +16,30 @@ import (
 const loopback = "127.0.0.1:0"
 
 // Serve is the whole life of a server's process. It says "listening ADDRESS", and
-// "ready" when so many connections are there. Then it obeys the lines of in, and answers
-// "done" or "error ..." to each:
+// "ready" when so many connections are there. Then it obeys orders:
 //
-//	publish N      N messages to everybody, in one call of Publish; none when N is 0
+//	publish N      N messages to everybody, in one call of Publish
 //	pace RATE N    N messages, RATE of them a second; those that are due in one call
 //
-// It returns when in ends. bench/limit/limit.c does the same without a library.
+// The first comes as a message of a subscriber, and is obeyed where the library has read
+// it, as a service does that passes messages on. The second is a line of in. To those it
+// answers "done", and to what it can't obey "error ...". It returns when in ends.
+// bench/limit/limit.c does the same without a library.
 func Serve(s Server, subscribers int, in io.Reader, out io.Writer) error {
 	ready := make(chan struct{})
 	var joined atomic.Int64
-	addr, err := s.Listen(func() {
-		if joined.Add(1) == int64(subscribers) {
-			close(ready)
-		}
+	p := publisher{server: s}
+	addr, err := s.Listen(Events{
+		Joined: func() {
+			if joined.Add(1) == int64(subscribers) {
+				close(ready)
+			}
+		},
+		Said: func(order []byte) {
+			if err := p.obeySubscriber(string(order)); err != nil {
+				fmt.Fprintln(out, "error", err)
+			}
+		},
 	})
 	if err != nil {
 		return err
@@ -36,7 +49,6 @@ func Serve(s Server, subscribers int, in io.Reader, out io.Writer) error {
 		<-ready
 		fmt.Fprintln(out, "ready")
 	}()
-	p := publisher{server: s}
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		if err := p.obey(lines.Text()); err != nil {
@@ -48,27 +60,34 @@ func Serve(s Server, subscribers int, in io.Reader, out io.Writer) error {
 	return lines.Err()
 }
 
-// publisher numbers the messages of a server.
+// publisher numbers the messages of a server. Who gives an order waits until it is
+// obeyed before the next.
 type publisher struct {
 	server Server
+	mu     sync.Mutex
 	next   uint64
 }
 
+// obey does what a line of the input says.
 func (p *publisher) obey(line string) error {
 	var rate, n int
-	if _, err := fmt.Sscanf(line, "publish %d", &n); err == nil {
-		return p.publish(n)
+	if _, err := fmt.Sscanf(line, "pace %d %d", &rate, &n); err != nil || rate < 1 {
+		return fmt.Errorf("what is %q", line)
 	}
-	if _, err := fmt.Sscanf(line, "pace %d %d", &rate, &n); err == nil && rate > 0 {
-		return p.pace(rate, n)
+	return p.pace(rate, n)
+}
+
+// obeySubscriber does what a message says.
+func (p *publisher) obeySubscriber(order string) error {
+	number, ok := strings.CutPrefix(order, "publish ")
+	n, err := strconv.Atoi(number)
+	if !ok || err != nil || n < 1 {
+		return fmt.Errorf("what is %q", order)
 	}
-	return fmt.Errorf("what is %q", line)
+	return p.publish(n)
 }
 
 func (p *publisher) publish(n int) error {
-	if n == 0 {
-		return nil
-	}
 	messages, due := make([][]byte, n), clock.Now()
 	for i := range messages {
 		messages[i] = p.message(due)
@@ -94,6 +113,8 @@ func (p *publisher) pace(rate, n int) error {
 }
 
 func (p *publisher) message(due int64) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	m := newMessage(p.next, due)
 	p.next++
 	return m

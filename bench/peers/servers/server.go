@@ -5,12 +5,21 @@ package servers
 // Server is the job on one library.
 type Server interface {
 	// Listen serves WebSockets on a free port of the loopback, and gives its address.
-	// joined is called for each connection as soon as it gets what is published from
-	// then on.
-	Listen(joined func()) (addr string, err error)
+	Listen(on Events) (addr string, err error)
 	// Publish sends messages to all, in order. They may leave after it has returned.
 	// It takes ownership of them.
 	Publish(messages [][]byte) error
+}
+
+// Events are what a server tells, from wherever its library calls it.
+type Events struct {
+	// Joined is called for each connection as soon as it gets what is published from
+	// then on.
+	Joined func()
+	// Said is called for each message of a connection, which is an order. The server is
+	// ready to obey it there and then, as one does that passes messages on. p is valid
+	// until it returns.
+	Said func(p []byte)
 }
 
 // Kind is a library to compare.
