@@ -214,12 +214,8 @@ func (s *shard) keep(sub *subscription, e *event) {
 	stats := &s.hub.stats
 	stats.pending.Add(uint64(dropped))
 	stats.late.Add(uint64(late))
-	if sub.options.Mode == Latest && dropped == 0 && sub.waiting.len() == before {
-		stats.conflated.Add(1)
-	}
-	if n, ok := sub.waiting.(*newest); ok && n.most == 0 && n.deleted > s.hub.cfg.MaxKeys {
-		s.restart(sub, ">") // keys that come and go would pile up: their values say as much
-		return
+	if sub.options.Mode == Latest && dropped == 0 {
+		stats.conflated.Add(uint64(before + 1 - sub.waiting.len()))
 	}
 	switch {
 	case sub.interval != 0:

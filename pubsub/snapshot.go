@@ -6,30 +6,6 @@ import (
 	"github.com/headrace/headrace/engine"
 )
 
-// part is what is left to send of a topic.
-type part struct {
-	topic  *topic // nil: the mark is all
-	mark   Mark
-	begun  bool // the mark is sent
-	events []*event
-	next   int
-
-	held  []*event // what has come of the topic since it was read
-	bytes int      // of those
-	over  bool     // they would have been too many, and are gone
-}
-
-// hold keeps a message that comes while its topic is sent, within so many bytes.
-func (p *part) hold(e *event, most int) {
-	if p.over || e.epoch != p.mark.Epoch || e.seq <= p.mark.Seq {
-		return
-	}
-	p.held = append(p.held, e)
-	if p.bytes += e.size(); p.bytes > most {
-		p.held, p.over = nil, true
-	}
-}
-
 // keepsValues says whether a subscription begins with the values of its topics.
 func (s *shard) keepsValues(sub *subscription) bool {
 	return !s.hub.cfg.NoLastValues && !sub.options.NoSnapshot
@@ -203,20 +179,18 @@ func (s *shard) read(sub *subscription, t *topic) (p *part, ok bool) {
 	mark.Position = t.pos
 	if at, came := sub.options.Since[t.name]; came && !mark.Lost {
 		if missed, known := t.since(at, sub.options.Mode == Latest, !s.hub.cfg.NoLastValues); known {
-			mark.Kind, mark.Count = Recovered, len(missed)
-			return &part{topic: t, mark: mark, events: missed}, true
+			mark.Kind = Recovered
+			return s.newPart(sub, t, mark, missed), true
 		}
 		mark.Lost = true
 	}
-	p = &part{topic: t}
+	var values []*event
 	if s.keepsValues(sub) {
-		p.events = t.snapshot(0)
+		values = t.snapshot(0)
 	} else {
 		mark.Position = s.reached(sub, t, t.pos)
 	}
-	mark.Count = len(p.events)
-	p.mark = mark
-	return p, true
+	return s.newPart(sub, t, mark, values), true
 }
 
 // sendPart sends what there is room for of the topic whose turn it is, and says whether
@@ -276,8 +250,9 @@ const maxAgain = 2
 
 // meanwhile gives the messages of a topic that have come while a part of it was sent, nil
 // if there are none: then those that come pass. Where the topic's history has forgotten
-// them, they are those that were held. Where even those were too many its values are sent
-// again; a subscriber that gets no further by that reads more slowly than the topic goes.
+// them, they are those that were held: in Latest the newest of each key, which are never
+// too many. Else its values are sent again; a subscriber that gets no further by that
+// reads more slowly than the topic goes.
 func (s *shard) meanwhile(sub *subscription, p *part) *part {
 	t, at := p.topic, p.mark.Position
 	t.mu.Lock()
@@ -285,17 +260,15 @@ func (s *shard) meanwhile(sub *subscription, p *part) *part {
 	missed, known := t.since(at, sub.options.Mode == Latest, !s.hub.cfg.NoLastValues)
 	t.mu.Unlock()
 	if !known && !p.over {
-		missed, known, now = p.held, true, at // the others stand in the shard's queue
-		if n := len(missed); n > 0 {
-			now.Seq = missed[n-1].seq
-		}
+		missed, known, now = p.meanwhile(), true, at // the others stand in the shard's queue
+		now.Seq = max(at.Seq, p.heldTo)
 	}
 	if known && len(missed) > 0 {
-		return &part{topic: t, mark: Mark{Kind: Recovered, Topic: t.name, Position: now, Count: len(missed)}, events: missed}
+		return s.newPart(sub, t, Mark{Kind: Recovered, Topic: t.name, Position: now}, missed)
 	}
 	f := sub.fence
 	if !known {
-		if f.again++; f.again <= maxAgain || sub.options.Mode == Latest { // of which deletions alone are not known
+		if f.again++; f.again <= maxAgain || sub.options.Mode == Latest { // who has no values to begin with, so that this is the end
 			return s.readAgain(sub, t)
 		}
 		if sub.options.Mode == Queue {

@@ -1,13 +1,10 @@
 package pubsub
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/headrace/headrace/engine"
 )
@@ -202,85 +199,6 @@ func TestSinceOfAVanishedTopic(t *testing.T) {
 	}
 }
 
-// What comes of a topic while its values are sent is held for the subscriber, whatever
-// the history has forgotten: the values come once.
-func TestSnapshotOfABusyTopic(t *testing.T) {
-	for _, mode := range []Mode{Queue, Latest, Deadline} {
-		t.Run(mode.String(), func(t *testing.T) {
-			const updates = 100
-			s := newStage(t, Config{History: 1}, engine.Endpoint{MaxQueue: 1 << 20}, 1)
-			keys := s.large("a")
-			l := s.join()
-			l.dialed.PauseRead()
-			o := Options{Mode: mode}
-			if mode == Deadline {
-				o.MaxAge = time.Hour
-			}
-			s.subscribe(l, "a", o)
-			eventually(t, "the socket takes no more", func() bool { return isStalled(l.conn) })
-			if _, err := s.hub.Delete("a", "0"); err != nil { // so that Latest needs the history too
-				t.Fatal(err)
-			}
-			for i := range updates {
-				s.publish("a", "1", fmt.Sprint(i))
-			}
-			settle(l.conn)
-			l.dialed.ResumeRead()
-			l.waitLive("a")
-			s.publish("a", "1", "last")
-			all := l.wait("the last", func(all []heard) bool { return all[len(all)-1].payload == "last" })
-			if n := countKind(all, "snapshot", "a"); n != 1 {
-				t.Errorf("%d snapshots, want one", n)
-			}
-			seq := uint64(keys)
-			for _, h := range all[slices.IndexFunc(all, func(h heard) bool { return h.kind == "end" }):] {
-				if h.kind == "update" || h.kind == "deleted" {
-					if seq++; h.Seq != seq {
-						t.Fatalf("message %d, want %d", h.Seq, seq)
-					}
-				}
-			}
-			if want := uint64(keys + updates + 2); seq != want {
-				t.Errorf("the last is %d, want %d", seq, want)
-			}
-		})
-	}
-}
-
-// Where more comes than may be held, the values are sent again, and in Queue a subscriber
-// that does not keep up even then is closed.
-func TestSnapshotOfATopicThatIsTooBusy(t *testing.T) {
-	s := newStage(t, Config{History: 1}, engine.Endpoint{MaxQueue: 64 << 10}, 1)
-	s.large("a")
-	l := s.join()
-	l.dialed.PauseRead()
-	s.subscribe(l, "a", Options{})
-	eventually(t, "the socket takes no more", func() bool { return isStalled(l.conn) })
-	stop := make(chan struct{})
-	var publishing sync.WaitGroup
-	publishing.Go(func() {
-		payload := strings.Repeat("x", 64<<10)
-		for i := 0; !isClosed(stop); i++ {
-			if _, err := s.hub.Publish("a", fmt.Sprint(i%256), []byte(payload)); err != nil && !errors.Is(err, ErrBusy) {
-				t.Error(err)
-			}
-			time.Sleep(10 * time.Microsecond)
-		}
-	})
-	eventually(t, "much has come", func() bool { return s.hub.Stats().Published > 256+100 })
-	l.dialed.ResumeRead()
-	all := l.wait("the end", func(all []heard) bool {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return l.closed != nil
-	})
-	close(stop)
-	publishing.Wait()
-	if n := countKind(all, "snapshot", "a"); n < 2 || n > 1+maxAgain || l.closed.Code != engine.CloseTryAgainLater {
-		t.Errorf("%d snapshots, then %v", n, l.closed)
-	}
-}
-
 // While a subscription's snapshot is under way an older one sends nothing of its topic.
 func TestSnapshotBesideAnOlderSubscription(t *testing.T) {
 	const updates = 100
@@ -319,7 +237,7 @@ func TestSnapshotBesideAnOlderSubscription(t *testing.T) {
 // it is comes behind that.
 func TestSnapshotGoesOnInTheNextTurn(t *testing.T) {
 	const topics = 2*topicsPerTurn + 10
-	s := newStage(t, Config{}, engine.Endpoint{}, 1)
+	s := newStage(t, Config{}, engine.Endpoint{MaxQueue: 64 << 20}, 1) // the publisher is as fast as it can be
 	for i := range topics {
 		s.publish(fmt.Sprint("a.", i), "", "0")
 	}

@@ -35,6 +35,7 @@ type event struct {
 	seq     uint64
 	epoch   uint64
 	deleted bool
+	fresh   bool          // its key had no value before, as far as the hub knows
 	at      time.Duration // by the hub's clock
 	message *engine.Message
 	payload []byte // a part of message, if it stands there as it is
@@ -71,6 +72,7 @@ func (t *topic) remember(e *event, cfg *Config) {
 		if t.values == nil {
 			t.values = make(map[string]*event)
 		}
+		e.fresh = t.values[e.key] == nil
 		t.values[e.key] = e
 	}
 }

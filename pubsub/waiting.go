@@ -22,18 +22,19 @@ type waiting interface {
 }
 
 // newest is waiting for Latest: the newest message of each topic and key, in the order
-// in which they were published.
+// in which they were published. A key that is made and deleted meanwhile leaves nothing,
+// so there are no more than the topics have, and those that the subscriber has seen.
 type newest struct {
-	slots   []slot // those without an event are holes
-	first   int    // no event before it
-	at      map[slotKey]int
-	deleted int // of those, the ones that say that a key has no value any more
-	most    int // keys; 0: topics see to that
+	slots []slot // those without an event are holes
+	first int    // no event before it
+	at    map[slotKey]int
+	most  int // keys; 0: topics see to that
 }
 
 type slot struct {
 	*event
 	skipped int
+	unseen  bool // the subscriber does not know the key
 }
 
 type slotKey struct {
@@ -47,9 +48,6 @@ func (n *newest) len() int { return len(n.at) }
 func (n *newest) empty(at int) slot {
 	s := n.slots[at]
 	n.slots[at] = slot{}
-	if s.deleted {
-		n.deleted--
-	}
 	return s
 }
 
@@ -57,9 +55,14 @@ func (n *newest) add(e *event, _ time.Duration) (dropped, late int) {
 	if n.at == nil {
 		n.at = make(map[slotKey]int)
 	}
-	key, skipped := slotKey{e.topic, e.key}, 0
+	key, next := slotKey{e.topic, e.key}, slot{event: e, unseen: e.fresh}
 	if at, ok := n.at[key]; ok {
-		skipped = n.empty(at).skipped + 1
+		old := n.empty(at)
+		next.skipped, next.unseen = old.skipped+1, old.unseen
+		if e.deleted && old.unseen {
+			delete(n.at, key)
+			return 0, 0
+		}
 	} else if n.most > 0 && len(n.at) >= n.most {
 		_, skippedToo, _ := n.next(0, noLimit)
 		dropped = 1 + skippedToo
@@ -68,10 +71,7 @@ func (n *newest) add(e *event, _ time.Duration) (dropped, late int) {
 		n.close()
 	}
 	n.at[key] = len(n.slots)
-	n.slots = append(n.slots, slot{e, skipped})
-	if e.deleted {
-		n.deleted++
-	}
+	n.slots = append(n.slots, next)
 	return dropped, 0
 }
 
@@ -115,6 +115,16 @@ func (n *newest) next(_ time.Duration, most int) (e *event, skipped, late int) {
 		*n = newest{slots: n.slots[:0], at: n.at, most: n.most}
 	}
 	return s.event, s.skipped, 0
+}
+
+// events gives all of them.
+func (n *newest) events() (all []*event) {
+	for _, s := range n.slots {
+		if s.event != nil {
+			all = append(all, s.event)
+		}
+	}
+	return all
 }
 
 func (n *newest) oldest() time.Duration {
