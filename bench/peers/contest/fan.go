@@ -19,7 +19,7 @@ func runFanout(p *plan) (*fanReport, error) {
 		return nil, err
 	}
 	cmd := exec.Command(filepath.Join(filepath.Dir(self), "fanout"), "-rounds", strconv.Itoa(p.rounds), "-procs", strconv.Itoa(p.procs),
-		"-subscribers", "100,5000", "-latency-rates", "3", "-latency-for", "5s")
+		"-latency-rates", "3,100", "-latency-for", "5s")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {

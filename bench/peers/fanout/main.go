@@ -87,7 +87,7 @@ func parsePlan(args []string) (*plan, error) {
 		p.servers = strings.Split(s, ",")
 		return nil
 	})
-	numbers(&p.subscribers, "subscribers", "5000", "`numbers` of them, one after the other, for CPU")
+	numbers(&p.subscribers, "subscribers", "1,100,5000,10000", "`numbers` of them, one after the other, for CPU")
 	numbers(&p.bursts, "bursts", "1,16", "`numbers` of messages that are published together")
 	f.IntVar(&p.rounds, "rounds", 5, "rounds over all servers; 0 for none")
 	f.DurationVar(&p.per, "per", 600*time.Millisecond, "how long each server publishes in a round, for each burst")
