@@ -84,21 +84,14 @@ const maxKey = 1024
 
 // PublishAll publishes messages that belong together, in order: each loop is called when
 // all have their places, so that a subscriber gets them in one write, or in a few where
-// they are many. Positions are not looked at. It does not retain payloads.
+// they are many. Where Config.Broker stands behind the hub loops are called as it delivers.
+// Positions are not looked at. It does not retain payloads.
 //
 // It stops at the first message that Publish refuses, and says how many were published.
 func (h *Hub) PublishAll(messages []Publication) (published int, err error) {
-	var held []*shard
-	h.eachShard(func(s *shard) {
-		s.held.Add(1)
-		held = append(held, s)
-	})
-	defer func() {
-		for _, s := range held {
-			s.held.Add(-1)
-			s.wake()
-		}
-	}()
+	if _, quick := h.broker.(*local); quick { // what waits for another one must not hold up what others publish
+		defer h.hold()()
+	}
 	for i := range messages {
 		m := &messages[i]
 		if _, err := h.publish(Publication{Topic: m.Topic, Key: m.Key, Payload: m.Payload, Deleted: m.Deleted}); err != nil {
@@ -106,6 +99,21 @@ func (h *Hub) PublishAll(messages []Publication) (published int, err error) {
 		}
 	}
 	return len(messages), nil
+}
+
+// hold has messages call no loop, as long as they are few, until release does.
+func (h *Hub) hold() (release func()) {
+	var held []*shard
+	h.eachShard(func(s *shard) {
+		s.held.Add(1)
+		held = append(held, s)
+	})
+	return func() {
+		for _, s := range held {
+			s.held.Add(-1)
+			s.wake()
+		}
+	}
 }
 
 // PublishFrom is Publish on behalf of a connection: Config.AllowPublish is asked first.

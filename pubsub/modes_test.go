@@ -395,6 +395,44 @@ func TestPublishAllLeavesInOneWrite(t *testing.T) {
 	}
 }
 
+// late is a broker in this process that takes its time for one topic.
+type late struct {
+	local
+	asked, answer chan struct{}
+}
+
+func (b *late) Publish(p Publication) (Position, error) {
+	if p.Topic == "late" {
+		close(b.asked)
+		<-b.answer
+	}
+	return b.local.Publish(p)
+}
+
+// While PublishAll waits for its broker, what others publish is delivered.
+func TestPublishAllHoldsNobodyUp(t *testing.T) {
+	b := &late{asked: make(chan struct{}), answer: make(chan struct{})}
+	s := newStage(t, Config{Broker: b}, engine.Endpoint{}, 1)
+	l := s.join()
+	s.subscribe(l, ">", Options{NoSnapshot: true})
+	l.waitLive(">")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if n, err := s.hub.PublishAll([]Publication{{Topic: "first"}, {Topic: "late"}}); n != 2 || err != nil {
+			t.Error(n, err)
+		}
+	}()
+	<-b.asked
+	s.publish("another", "", "")
+	l.waitCount(3)
+	close(b.answer)
+	<-done
+	if got, want := short(l.waitCount(4)), "live first:=@1 another:=@1 late:=@1"; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
 // A Latest subscriber loses nothing to its connection's policy, however small the queue
 // is beside what a batch brings and what has waited: what has no room waits.
 func TestLatestStaysWithinTheQueue(t *testing.T) {
