@@ -3,6 +3,7 @@ package pubsub
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"runtime"
 	"strings"
@@ -430,6 +431,50 @@ func TestPublishAllHoldsNobodyUp(t *testing.T) {
 	<-done
 	if got, want := short(l.waitCount(4)), "live first:=@1 another:=@1 late:=@1"; got != want {
 		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+// waitingEncoder waits with a message of each payload "wait" until it may go on.
+type waitingEncoder struct {
+	Payloads
+	goOn func()
+}
+
+func (e waitingEncoder) AppendUpdate(dst []byte, u *Update) []byte {
+	if string(u.Payload) == "wait" {
+		e.goOn()
+	}
+	return e.Payloads.AppendUpdate(dst, u)
+}
+
+// Of many messages the first are delivered before PublishAll has the last, so that it
+// doesn't come up against MaxBacklog while loops have nothing to do.
+func TestPublishAllOfManyDeliversMeanwhile(t *testing.T) {
+	const bytes = 4096
+	encoder := &waitingEncoder{Payloads: Payloads{Kind: engine.Text}}
+	s := newStage(t, Config{NoLastValues: true, Encoder: encoder, MaxBacklog: 2 * batchEvents * bytes}, engine.Endpoint{MaxQueue: 1 << 30}, 1)
+	p := s.joinRaw()
+	if err := s.hub.Subscribe(p.server, ">", Options{NoSnapshot: true}); err != nil {
+		t.Fatal(err)
+	}
+	settle(p.server)
+	go func() { _, _ = io.Copy(io.Discard, p) }()
+	turns := 0
+	encoder.goOn = func() {
+		turns++
+		want := uint64(turns * batchEvents)
+		eventually(t, fmt.Sprint(want, " are delivered"), func() bool { return s.hub.Stats().Deliveries >= want })
+	}
+	var all []Publication
+	for i := range 4 * batchEvents {
+		payload := []byte("wait")
+		if i%batchEvents > 0 || i == 0 {
+			payload = make([]byte, bytes)
+		}
+		all = append(all, Publication{Topic: "a", Payload: payload})
+	}
+	if n, err := s.hub.PublishAll(all); n != len(all) || err != nil {
+		t.Errorf("%d of %d, %v", n, len(all), err)
 	}
 }
 
