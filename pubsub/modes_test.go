@@ -122,6 +122,9 @@ func TestMaxRateDeliversTheFirstAtOnce(t *testing.T) {
 	s.publish("a", "", "2")
 	s.publish("a", "", "3")
 	settle(l.conn)
+	if lags := s.hub.Slowest(-1); len(lags) != 0 {
+		t.Errorf("of less than none: %+v", lags)
+	}
 	if lags := s.hub.Slowest(1); len(lags) != 1 || lags[0].Waiting != 1 {
 		t.Errorf("what waits is %+v", lags)
 	}
