@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"runtime"
 	"strings"
@@ -107,6 +108,24 @@ func TestLatestWithMaxRate(t *testing.T) {
 	}
 	if sum != n {
 		t.Errorf("%d messages are delivered or skipped, %d were published", sum, n)
+	}
+}
+
+// However low a rate is, it is none without a limit.
+func TestLowestMaxRate(t *testing.T) {
+	s := newStage(t, Config{}, engine.Endpoint{}, 1)
+	l := s.join()
+	s.subscribe(l, "a", Options{Mode: Latest, MaxRate: math.SmallestNonzeroFloat64, NoSnapshot: true})
+	l.waitLive("a")
+	for range 3 {
+		s.publish("a", "", "x")
+		settle(l.conn)
+	}
+	if lags := s.hub.Slowest(1); len(lags) != 1 || lags[0].Waiting != 1 {
+		t.Errorf("what waits: %+v", lags)
+	}
+	if got, want := short(l.waitCount(2)), "live a:=x@1"; got != want {
+		t.Errorf("%s\nwant %s", got, want)
 	}
 }
 
