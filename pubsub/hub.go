@@ -137,16 +137,23 @@ func (h *Hub) publish(p Publication) (Position, error) {
 	if h.closed.Load() {
 		return Position{}, ErrHubClosed
 	}
-	if len(p.Key) > maxKey {
-		return Position{}, fmt.Errorf("%w: a key has at most %d bytes", ErrTooLong, maxKey)
-	}
-	if !utf8.ValidString(p.Key) {
-		return Position{}, ErrBadKey
-	}
-	if len(p.Payload) > h.cfg.MaxPayload {
-		return Position{}, fmt.Errorf("%w: %d bytes, and at most %d may be", ErrTooLong, len(p.Payload), h.cfg.MaxPayload)
+	if err := h.check(&p); err != nil {
+		return Position{}, err
 	}
 	return h.broker.Publish(p)
+}
+
+// check says what is wrong with a message, whoever brings it.
+func (h *Hub) check(p *Publication) error {
+	switch {
+	case len(p.Key) > maxKey:
+		return fmt.Errorf("%w: a key has at most %d bytes", ErrTooLong, maxKey)
+	case !utf8.ValidString(p.Key):
+		return ErrBadKey
+	case len(p.Payload) > h.cfg.MaxPayload:
+		return fmt.Errorf("%w: %d bytes, and at most %d may be", ErrTooLong, len(p.Payload), h.cfg.MaxPayload)
+	}
+	return nil
 }
 
 // Subscribers is how many subscriptions match a topic.
