@@ -326,6 +326,35 @@ func (s *stage) snapshotOf(topic string) string {
 	return strings.Join(values, " ")
 }
 
+// A history that a broker restores with a gap says nothing of what was before the gap.
+func TestRestoredHistoryHasNoGap(t *testing.T) {
+	s := newStage(t, Config{}, engine.Endpoint{}, 1)
+	for i, c := range []struct {
+		seqs []uint64
+		want string // of a subscriber that has 3
+	}{
+		{[]uint64{3, 4, 5}, "recovered(%s@5,2) %[1]s:=4@4 %[1]s:=5@5 live"},
+		{[]uint64{1, 2, 4, 5}, "recovered(%s@5,2) %[1]s:=4@4 %[1]s:=5@5 live"},
+		{[]uint64{1, 2, 3}, "snapshot(%s@5,0)! end(%[1]s@5,0)! live"},
+		{[]uint64{3, 5}, "snapshot(%s@5,0)! end(%[1]s@5,0)! live"},
+		{[]uint64{3, 4, 5, 6}, "snapshot(%s@5,0)! end(%[1]s@5,0)! live"},
+	} {
+		topic := fmt.Sprint("t", i)
+		var last []Publication
+		for _, seq := range c.seqs {
+			last = append(last, Publication{Topic: topic, Payload: fmt.Append(nil, seq), Position: Position{5, seq}})
+		}
+		if err := (*sink)(s.hub).Restore(topic, Position{5, 5}, nil, last); err != nil {
+			t.Fatal(err)
+		}
+		l := s.join()
+		s.subscribe(l, topic, Options{Since: map[string]Position{topic: {5, 3}}})
+		if got, want := short(l.waitLive(topic)), fmt.Sprintf(c.want, topic); got != want {
+			t.Errorf("of %v:\ngot  %s\nwant %s", c.seqs, got, want)
+		}
+	}
+}
+
 // Across a gap nothing is said to be recovered: what is missing may have deleted a key.
 func TestNothingIsRecoveredAcrossAGap(t *testing.T) {
 	s := newStage(t, Config{}, engine.Endpoint{}, 1)

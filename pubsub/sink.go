@@ -123,7 +123,7 @@ func (k *sink) Restore(name string, at Position, values, last []Publication) err
 		return nil
 	}
 	t.values, t.history, t.cleared = nil, history{}, 0
-	refused := errors.Join(h.restoreValues(t, values), h.restoreHistory(t, last))
+	refused := errors.Join(h.restoreValues(t, values), h.restoreHistory(t, at, last))
 	known := t.pos.Epoch != 0
 	t.pos, t.cleared, t.used = at, at.Seq, h.now()
 	if known && len(h.interestedIn(t)) > 0 { // who gets the topic has not had all of that
@@ -157,12 +157,17 @@ func (h *Hub) restoreValues(t *topic, values []Publication) (refused error) {
 	return refused
 }
 
-// restoreHistory takes the last messages. The caller holds t.mu.
-func (h *Hub) restoreHistory(t *topic, last []Publication) (refused error) {
+// restoreHistory takes the last messages up to a position, those behind the last gap. The
+// caller holds t.mu.
+func (h *Hub) restoreHistory(t *topic, at Position, last []Publication) (refused error) {
 	for i := range last {
-		e, err := h.restored(t, &last[i])
+		p := &last[i]
+		if left := uint64(len(last) - 1 - i); p.Epoch != at.Epoch || p.Seq+left != at.Seq {
+			continue
+		}
+		e, err := h.restored(t, p)
 		if err != nil {
-			t.history.clear() // no gap in it
+			t.history.clear()
 			refused = err
 			continue
 		}
