@@ -71,7 +71,9 @@ func (h *Hub) Close() error {
 
 // Publish sends a message to all who subscribe to topic, and gives it its place. key
 // may be "", and is UTF-8 like the topic. So is what the Encoder makes of it, if that is
-// text: of Payloads the payload itself. It does not retain payload.
+// text: of Payloads the payload itself. It does not retain payload. It takes as long as
+// Config.Broker does, so behind one that asks another machine it is not for a callback on a
+// loop: see engine.Endpoint.Workers.
 //
 // An error says that nothing was published: ErrBadTopic, ErrBadKey, ErrBadPayload,
 // ErrTooLong, ErrTooManyTopics, ErrTooManyKeys, ErrBusy, ErrHubClosed, or one of the broker.
