@@ -135,6 +135,24 @@ describe("The tick board", () => {
     assert.deepEqual(board.complaints, []);
   });
 
+  test("a connection that is left takes no turn of the next one", async () => {
+    const counts = await board.tab.evaluate(async () => {
+      const { open } = await import("/board/socket.js");
+      const counts = [0, 0, 0];
+      const sockets = counts.map((_, i) => {
+        const subscribe = () => sockets[i].send(JSON.stringify({ type: "subscribe", topic: "ticks.*" }));
+        return open(`ws://${location.host}/feed`, "headrace.feed.v1", { opened: subscribe, message: () => counts[i]++, closed() {} }, () => {});
+      });
+      const late = performance.now() + 15_000;
+      while (Math.min(...counts) < 3000 && performance.now() < late) await new Promise((done) => setTimeout(done, 100));
+      for (const socket of sockets) socket.close(1000, "");
+      return counts;
+    });
+    assert.ok(Math.min(...counts) >= 3000, `of three that read at the same time, each has read ${counts.join(", ")}`);
+    await board.until(["messages"], (f) => f.messages > 300, "the board reads on");
+    assert.deepEqual(board.complaints, []);
+  });
+
   test("what it says of a slow page pushes nothing away", async () => {
     const places = () => board.tab.evaluate(() => ["happened", "lag", "prices-scroll"].map((id) => document.getElementById(id).getBoundingClientRect().top));
     await board.tab.setViewportSize({ width: 1280, height: 800 });

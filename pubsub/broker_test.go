@@ -272,6 +272,89 @@ func TestRestoreUnderLiveSubscribers(t *testing.T) {
 	}
 }
 
+// What is restored keeps to the hub's limits, and what is left out is said. A key that
+// was deleted has no value.
+func TestRestoreLeavesOutWhatPublishRefuses(t *testing.T) {
+	s := newStage(t, Config{MaxKeys: 2, MaxPayload: 10}, engine.Endpoint{}, 1)
+	at := func(seq uint64, key, payload string) Publication {
+		return Publication{Topic: "a", Key: key, Payload: []byte(payload), Position: Position{5, seq}}
+	}
+	gone := at(2, "gone", "")
+	gone.Deleted = true
+	for i, c := range []struct {
+		name string
+		bad  Publication
+		want error
+	}{
+		{"a payload too long", at(2, "b", "01234567890"), ErrTooLong},
+		{"a key too long", at(2, strings.Repeat("k", maxKey+1), "2"), ErrTooLong},
+		{"a key that is not UTF-8", at(2, "\xff", "2"), ErrBadKey},
+		{"a payload that is not UTF-8", at(2, "b", "\xff"), ErrBadPayload},
+		{"a deleted key", gone, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			topic := fmt.Sprint("t", i)
+			values := []Publication{at(1, "a", "1"), c.bad, at(3, "c", "3")}
+			if err := (*sink)(s.hub).Restore(topic, Position{5, 3}, values, nil); !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+			if got, want := s.snapshotOf(topic), "a=1@1 c=3@3"; got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		})
+	}
+	values := []Publication{at(1, "a", "1"), at(2, "b", "2"), at(3, "c", "3")}
+	if err := (*sink)(s.hub).Restore("many", Position{5, 3}, values, nil); !errors.Is(err, ErrTooManyKeys) {
+		t.Errorf("too many keys: %v", err)
+	}
+	if got, want := s.snapshotOf("many"), "a=1@1 b=2@2"; got != want {
+		t.Errorf("of too many keys: %s, want %s", got, want)
+	}
+}
+
+// snapshotOf gives the values of a topic's keys as a new subscriber gets them.
+func (s *stage) snapshotOf(topic string) string {
+	s.t.Helper()
+	l := s.join()
+	s.subscribe(l, topic, Options{})
+	var values []string
+	for _, h := range l.waitLive(topic) {
+		if h.kind == "update" || h.kind == "deleted" {
+			values = append(values, fmt.Sprintf("%s=%s@%d", h.key, h.payload, h.Seq))
+		}
+	}
+	return strings.Join(values, " ")
+}
+
+// A history that a broker restores with a gap says nothing of what was before the gap.
+func TestRestoredHistoryHasNoGap(t *testing.T) {
+	s := newStage(t, Config{}, engine.Endpoint{}, 1)
+	for i, c := range []struct {
+		seqs []uint64
+		want string // of a subscriber that has 3
+	}{
+		{[]uint64{3, 4, 5}, "recovered(%s@5,2) %[1]s:=4@4 %[1]s:=5@5 live"},
+		{[]uint64{1, 2, 4, 5}, "recovered(%s@5,2) %[1]s:=4@4 %[1]s:=5@5 live"},
+		{[]uint64{1, 2, 3}, "snapshot(%s@5,0)! end(%[1]s@5,0)! live"},
+		{[]uint64{3, 5}, "snapshot(%s@5,0)! end(%[1]s@5,0)! live"},
+		{[]uint64{3, 4, 5, 6}, "snapshot(%s@5,0)! end(%[1]s@5,0)! live"},
+	} {
+		topic := fmt.Sprint("t", i)
+		var last []Publication
+		for _, seq := range c.seqs {
+			last = append(last, Publication{Topic: topic, Payload: fmt.Append(nil, seq), Position: Position{5, seq}})
+		}
+		if err := (*sink)(s.hub).Restore(topic, Position{5, 5}, nil, last); err != nil {
+			t.Fatal(err)
+		}
+		l := s.join()
+		s.subscribe(l, topic, Options{Since: map[string]Position{topic: {5, 3}}})
+		if got, want := short(l.waitLive(topic)), fmt.Sprintf(c.want, topic); got != want {
+			t.Errorf("of %v:\ngot  %s\nwant %s", c.seqs, got, want)
+		}
+	}
+}
+
 // Across a gap nothing is said to be recovered: what is missing may have deleted a key.
 func TestNothingIsRecoveredAcrossAGap(t *testing.T) {
 	s := newStage(t, Config{}, engine.Endpoint{}, 1)

@@ -32,11 +32,11 @@ type Config struct {
 	// means 100,000 and 1024.
 	MaxTopics, MaxKeys int
 
-	// Retain is how long a topic is remembered without a message and without a
-	// subscriber. Zero means 10 minutes.
+	// Retain is how long after its last message a topic is remembered that has no
+	// subscriber, however short a time ago the last one left. Zero means 10 minutes.
 	Retain time.Duration
 
-	// MaxPayload is the longest payload. Zero means 1 MiB.
+	// MaxPayload is the longest payload. Zero means 1 MiB. A key has at most 1024 bytes.
 	MaxPayload int
 
 	// MaxSubscriptions is how many subscriptions a connection may have. Zero means

@@ -13,7 +13,8 @@ var (
 	ErrTooManyTopics = errors.New("pubsub: there are too many topics")
 	// ErrTooManyKeys says that a topic has Config.MaxKeys.
 	ErrTooManyKeys = errors.New("pubsub: the topic has too many keys")
-	// ErrTooLong says that a payload is longer than Config.MaxPayload.
+	// ErrTooLong says that a payload is longer than Config.MaxPayload, or a key than 1024
+	// bytes.
 	ErrTooLong = errors.New("pubsub: the payload is too long")
 	// ErrBadPayload says that the message for subscribers is a text message and not
 	// UTF-8: every one of them would have to end its connection (RFC 6455 §8.1).

@@ -71,7 +71,9 @@ func (h *Hub) Close() error {
 
 // Publish sends a message to all who subscribe to topic, and gives it its place. key
 // may be "", and is UTF-8 like the topic. So is what the Encoder makes of it, if that is
-// text: of Payloads the payload itself. It does not retain payload.
+// text: of Payloads the payload itself. It does not retain payload. It takes as long as
+// Config.Broker does, so behind one that asks another machine it is not for a callback on a
+// loop: see engine.Endpoint.Workers.
 //
 // An error says that nothing was published: ErrBadTopic, ErrBadKey, ErrBadPayload,
 // ErrTooLong, ErrTooManyTopics, ErrTooManyKeys, ErrBusy, ErrHubClosed, or one of the broker.
@@ -84,21 +86,14 @@ const maxKey = 1024
 
 // PublishAll publishes messages that belong together, in order: each loop is called when
 // all have their places, so that a subscriber gets them in one write, or in a few where
-// they are many. Positions are not looked at. It does not retain payloads.
+// they are many. Where Config.Broker stands behind the hub loops are called as it delivers.
+// Positions are not looked at. It does not retain payloads.
 //
 // It stops at the first message that Publish refuses, and says how many were published.
 func (h *Hub) PublishAll(messages []Publication) (published int, err error) {
-	var held []*shard
-	h.eachShard(func(s *shard) {
-		s.held.Add(1)
-		held = append(held, s)
-	})
-	defer func() {
-		for _, s := range held {
-			s.held.Add(-1)
-			s.wake()
-		}
-	}()
+	if _, quick := h.broker.(*local); quick { // what waits for another one must not hold up what others publish
+		defer h.hold()()
+	}
 	for i := range messages {
 		m := &messages[i]
 		if _, err := h.publish(Publication{Topic: m.Topic, Key: m.Key, Payload: m.Payload, Deleted: m.Deleted}); err != nil {
@@ -106,6 +101,21 @@ func (h *Hub) PublishAll(messages []Publication) (published int, err error) {
 		}
 	}
 	return len(messages), nil
+}
+
+// hold has messages call no loop, as long as they are few, until release does.
+func (h *Hub) hold() (release func()) {
+	var held []*shard
+	h.eachShard(func(s *shard) {
+		s.held.Add(1)
+		held = append(held, s)
+	})
+	return func() {
+		for _, s := range held {
+			s.held.Add(-1)
+			s.wake()
+		}
+	}
 }
 
 // PublishFrom is Publish on behalf of a connection: Config.AllowPublish is asked first.
@@ -129,16 +139,23 @@ func (h *Hub) publish(p Publication) (Position, error) {
 	if h.closed.Load() {
 		return Position{}, ErrHubClosed
 	}
-	if len(p.Key) > maxKey {
-		return Position{}, fmt.Errorf("%w: a key has at most %d bytes", ErrTooLong, maxKey)
-	}
-	if !utf8.ValidString(p.Key) {
-		return Position{}, ErrBadKey
-	}
-	if len(p.Payload) > h.cfg.MaxPayload {
-		return Position{}, fmt.Errorf("%w: %d bytes, and at most %d may be", ErrTooLong, len(p.Payload), h.cfg.MaxPayload)
+	if err := h.check(&p); err != nil {
+		return Position{}, err
 	}
 	return h.broker.Publish(p)
+}
+
+// check says what is wrong with a message, whoever brings it.
+func (h *Hub) check(p *Publication) error {
+	switch {
+	case len(p.Key) > maxKey:
+		return fmt.Errorf("%w: a key has at most %d bytes", ErrTooLong, maxKey)
+	case !utf8.ValidString(p.Key):
+		return ErrBadKey
+	case len(p.Payload) > h.cfg.MaxPayload:
+		return fmt.Errorf("%w: %d bytes, and at most %d may be", ErrTooLong, len(p.Payload), h.cfg.MaxPayload)
+	}
+	return nil
 }
 
 // Subscribers is how many subscriptions match a topic.

@@ -25,6 +25,7 @@ const lagPatience = time.Second
 // every loop, each of which looks at all its subscribers, and leaves out a loop that
 // does not answer within a second. Those for which nothing waits are left out too.
 func (h *Hub) Slowest(n int) []Lag {
+	n = max(0, n)
 	var shards []*shard
 	h.eachShard(func(s *shard) { shards = append(shards, s) })
 	answers := make(chan []Lag, len(shards)) // so that none waits when nobody does any more

@@ -3,6 +3,8 @@ package pubsub
 import (
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"net"
 	"runtime"
 	"strings"
@@ -109,6 +111,24 @@ func TestLatestWithMaxRate(t *testing.T) {
 	}
 }
 
+// However low a rate is, it is none without a limit.
+func TestLowestMaxRate(t *testing.T) {
+	s := newStage(t, Config{}, engine.Endpoint{}, 1)
+	l := s.join()
+	s.subscribe(l, "a", Options{Mode: Latest, MaxRate: math.SmallestNonzeroFloat64, NoSnapshot: true})
+	l.waitLive("a")
+	for range 3 {
+		s.publish("a", "", "x")
+		settle(l.conn)
+	}
+	if lags := s.hub.Slowest(1); len(lags) != 1 || lags[0].Waiting != 1 {
+		t.Errorf("what waits: %+v", lags)
+	}
+	if got, want := short(l.waitCount(2)), "live a:=x@1"; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
 // The first message after a silence does not wait.
 func TestMaxRateDeliversTheFirstAtOnce(t *testing.T) {
 	s := newStage(t, Config{}, engine.Endpoint{}, 1)
@@ -121,6 +141,9 @@ func TestMaxRateDeliversTheFirstAtOnce(t *testing.T) {
 	s.publish("a", "", "2")
 	s.publish("a", "", "3")
 	settle(l.conn)
+	if lags := s.hub.Slowest(-1); len(lags) != 0 {
+		t.Errorf("of less than none: %+v", lags)
+	}
 	if lags := s.hub.Slowest(1); len(lags) != 1 || lags[0].Waiting != 1 {
 		t.Errorf("what waits is %+v", lags)
 	}
@@ -392,6 +415,88 @@ func TestPublishAllLeavesInOneWrite(t *testing.T) {
 	buf := make([]byte, 64<<10)
 	if n, _ := p.Read(buf); n != 3*(2+len("message")) {
 		t.Errorf("with a bad topic %d bytes came", n)
+	}
+}
+
+// late is a broker in this process that takes its time for one topic.
+type late struct {
+	local
+	asked, answer chan struct{}
+}
+
+func (b *late) Publish(p Publication) (Position, error) {
+	if p.Topic == "late" {
+		close(b.asked)
+		<-b.answer
+	}
+	return b.local.Publish(p)
+}
+
+// While PublishAll waits for its broker, what others publish is delivered.
+func TestPublishAllHoldsNobodyUp(t *testing.T) {
+	b := &late{asked: make(chan struct{}), answer: make(chan struct{})}
+	s := newStage(t, Config{Broker: b}, engine.Endpoint{}, 1)
+	l := s.join()
+	s.subscribe(l, ">", Options{NoSnapshot: true})
+	l.waitLive(">")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if n, err := s.hub.PublishAll([]Publication{{Topic: "first"}, {Topic: "late"}}); n != 2 || err != nil {
+			t.Error(n, err)
+		}
+	}()
+	<-b.asked
+	s.publish("another", "", "")
+	l.waitCount(3)
+	close(b.answer)
+	<-done
+	if got, want := short(l.waitCount(4)), "live first:=@1 another:=@1 late:=@1"; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+// waitingEncoder waits with a message of each payload "wait" until it may go on.
+type waitingEncoder struct {
+	Payloads
+	goOn func()
+}
+
+func (e waitingEncoder) AppendUpdate(dst []byte, u *Update) []byte {
+	if string(u.Payload) == "wait" {
+		e.goOn()
+	}
+	return e.Payloads.AppendUpdate(dst, u)
+}
+
+// Of many messages the first are delivered before PublishAll has the last, so that it
+// doesn't come up against MaxBacklog while loops have nothing to do.
+func TestPublishAllOfManyDeliversMeanwhile(t *testing.T) {
+	const bytes = 4096
+	encoder := &waitingEncoder{Payloads: Payloads{Kind: engine.Text}}
+	s := newStage(t, Config{NoLastValues: true, Encoder: encoder, MaxBacklog: 2 * batchEvents * bytes}, engine.Endpoint{MaxQueue: 1 << 30}, 1)
+	p := s.joinRaw()
+	if err := s.hub.Subscribe(p.server, ">", Options{NoSnapshot: true}); err != nil {
+		t.Fatal(err)
+	}
+	settle(p.server)
+	go func() { _, _ = io.Copy(io.Discard, p) }()
+	turns := 0
+	encoder.goOn = func() {
+		turns++
+		want := uint64(turns * batchEvents)
+		eventually(t, fmt.Sprint(want, " are delivered"), func() bool { return s.hub.Stats().Deliveries >= want })
+	}
+	var all []Publication
+	for i := range 4 * batchEvents {
+		payload := []byte("wait")
+		if i%batchEvents > 0 || i == 0 {
+			payload = make([]byte, bytes)
+		}
+		all = append(all, Publication{Topic: "a", Payload: payload})
+	}
+	if n, err := s.hub.PublishAll(all); n != len(all) || err != nil {
+		t.Errorf("%d of %d, %v", n, len(all), err)
 	}
 }
 

@@ -125,7 +125,7 @@ func (s *shard) push(e *event) {
 	s.queue = append(s.queue, e)
 	s.pushed++
 	s.backlog.Add(int64(e.size()))
-	if s.held.Load() == 0 {
+	if s.held.Load() == 0 || len(s.queue) >= batchEvents {
 		s.work.Ask()
 	}
 }

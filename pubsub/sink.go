@@ -123,37 +123,68 @@ func (k *sink) Restore(name string, at Position, values, last []Publication) err
 		return nil
 	}
 	t.values, t.history, t.cleared = nil, history{}, 0
-	bad := false
-	for i := range values {
-		if h.cfg.NoLastValues || len(t.values) >= h.cfg.MaxKeys {
-			break
-		}
-		if t.values == nil {
-			t.values = make(map[string]*event)
-		}
-		if e := h.encode(t, &values[i]); e != nil {
-			t.values[values[i].Key] = e
-		} else {
-			bad = true
-		}
-	}
-	for i := range last {
-		if e := h.encode(t, &last[i]); e != nil {
-			t.history.add(e, h.cfg.History, h.cfg.HistoryBytes)
-		} else {
-			t.history.clear() // no gap in it
-			bad = true
-		}
-	}
+	refused := errors.Join(h.restoreValues(t, values), h.restoreHistory(t, at, last))
 	known := t.pos.Epoch != 0
 	t.pos, t.cleared, t.used = at, at.Seq, h.now()
 	if known && len(h.interestedIn(t)) > 0 { // who gets the topic has not had all of that
 		k.Lost(name)
 	}
-	if bad {
-		return ErrBadPayload
+	return refused
+}
+
+// restoreValues takes the values of keys. A key that was deleted has none. The caller
+// holds t.mu.
+func (h *Hub) restoreValues(t *topic, values []Publication) (refused error) {
+	if h.cfg.NoLastValues || len(values) == 0 {
+		return nil
 	}
-	return nil
+	t.values = make(map[string]*event, min(len(values), h.cfg.MaxKeys))
+	for i := range values {
+		p := &values[i]
+		if p.Deleted {
+			continue
+		}
+		e, err := h.restored(t, p)
+		if err == nil && !t.hasRoomFor(p.Key, &h.cfg) {
+			err = fmt.Errorf("%w: %d", ErrTooManyKeys, h.cfg.MaxKeys)
+		}
+		if err != nil {
+			refused = err
+			continue
+		}
+		t.values[e.key] = e
+	}
+	return refused
+}
+
+// restoreHistory takes the last messages up to a position, those behind the last gap. The
+// caller holds t.mu.
+func (h *Hub) restoreHistory(t *topic, at Position, last []Publication) (refused error) {
+	for i := range last {
+		p := &last[i]
+		if left := uint64(len(last) - 1 - i); p.Epoch != at.Epoch || p.Seq+left != at.Seq {
+			continue
+		}
+		e, err := h.restored(t, p)
+		if err != nil {
+			t.history.clear()
+			refused = err
+			continue
+		}
+		t.history.add(e, h.cfg.History, h.cfg.HistoryBytes)
+	}
+	return refused
+}
+
+// restored makes the event of a message, or says why Publish would refuse it.
+func (h *Hub) restored(t *topic, p *Publication) (*event, error) {
+	if err := h.check(p); err != nil {
+		return nil, err
+	}
+	if e := h.encode(t, p); e != nil {
+		return e, nil
+	}
+	return nil, ErrBadPayload
 }
 
 // Lost implements Sink.

@@ -87,12 +87,15 @@ func (o *Options) check() error {
 	return nil
 }
 
+// maxInterval stands for longer ones: added to the hub's clock it has to fit its type.
+const maxInterval = 100 * 365 * 24 * time.Hour
+
 // interval is the time between two deliveries, 0 for none.
 func (o *Options) interval() time.Duration {
 	if o.MaxRate == 0 {
 		return 0
 	}
-	return time.Duration(float64(time.Second) / o.MaxRate)
+	return time.Duration(min(float64(maxInterval), float64(time.Second)/o.MaxRate))
 }
 
 // subscriber is a connection with subscriptions. It is the connection's companion.

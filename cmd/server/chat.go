@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -34,10 +35,15 @@ func newChatHub(opts *options, logger *slog.Logger) (*pubsub.Hub, error) {
 	})
 }
 
-// admit finds the room in the query, ?room=blue. The user state is its topic.
+// admit finds the room in the query, ?room=blue. The user state is its topic. Who asks for
+// what cannot be read is in no room, not in the lobby.
 func (h *chat) admit(r *engine.Request) error {
+	q, err := url.ParseQuery(r.RawQuery())
+	if err != nil || len(q["room"]) > 1 {
+		return &engine.Refusal{Status: http.StatusBadRequest, Body: "The query does not name one room: a % or ; in a name is %25 or %3B."}
+	}
 	room := defaultRoom
-	if q := r.Query(); q.Has("room") {
+	if q.Has("room") {
 		room = q.Get("room")
 	}
 	if strings.Contains(room, ".") || pubsub.ValidTopic(roomPrefix+room) != nil {

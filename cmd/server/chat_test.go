@@ -131,7 +131,7 @@ func TestChatRooms(t *testing.T) {
 
 func TestChatRefusesRooms(t *testing.T) {
 	addr := startServer(t, nil)
-	for _, room := range []string{"", "a.b", "a%20b", "*", "%3E", "%00", "%FF", strings.Repeat("x", 251)} {
+	for _, room := range []string{"", "a.b", "a%20b", "*", "%3E", "%00", "%FF", strings.Repeat("x", 251), "100%", "a;b", "a&room=b"} {
 		var status ws.StatusError
 		if _, err := dialFrom(t, addr, "/ws/chat?room="+room, ""); !errors.As(err, &status) || status != 400 {
 			t.Errorf("room %q: %v; want 400", room, err)

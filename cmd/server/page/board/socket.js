@@ -15,11 +15,13 @@ const textOf = (data) => (typeof data === "string" ? data : decoder.decode(data)
 
 const breathMs = 10;
 const breath = new MessageChannel();
+const breathing = []; // a stream that was left reads on for a moment beside the next one
+breath.port1.onmessage = () => breathing.shift()();
 
 /** Ends the task, so that input and drawing have their turn: reading what is there already does not. */
 function breathe() {
   return new Promise((done) => {
-    breath.port1.onmessage = done;
+    breathing.push(done);
     breath.port2.postMessage(0);
   });
 }
