@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"syscall"
 	"testing"
@@ -14,13 +15,19 @@ import (
 
 // A frame that is much longer than what one read brings is read to its place, and its
 // echo leaves from there: with a read buffer of 4 KiB, a message of 1 MiB takes far less
-// than the 256 reads that it would take otherwise.
+// than the 256 reads that it would take otherwise. One of 5,000 bytes is 8 KiB in truth.
 func TestLargeEchoIsFewReadsAndWrites(t *testing.T) {
+	for _, buffer := range []int{4 << 10, 5000} {
+		t.Run(fmt.Sprint(buffer), func(t *testing.T) { largeEchoes(t, buffer) })
+	}
+}
+
+func largeEchoes(t *testing.T, buffer int) {
 	const (
 		size     = 1 << 20
 		messages = 20
 	)
-	srv := startServer(t, Config{Loops: 1, ReadBuffer: 4 << 10}, serveEcho)
+	srv := startServer(t, Config{Loops: 1, ReadBuffer: buffer}, serveEcho)
 	c := connect(t, srv, "/echo")
 	payload := make([]byte, size)
 	for i := range payload {
