@@ -153,8 +153,9 @@ type Config struct {
 	// Observer is told nothing; Server.Stats counts all the same.
 	Observer Observer
 
-	// ReadBuffer is the most that one read takes from a socket, in bytes. Each
-	// loop has one such buffer; connections have none. Zero means 256 KiB.
+	// ReadBuffer is the most that one read takes from a socket, in bytes; it is
+	// rounded up to a power of two. Each loop has one such buffer; connections have
+	// none. Zero means 256 KiB.
 	ReadBuffer int
 
 	// Logger gets what an operator should know. Nil means slog.Default().

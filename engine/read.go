@@ -30,7 +30,7 @@ func (c *Conn) arrived(p []byte) {
 		p = c.handshake(p)
 	}
 	if c.listens() && len(p) > 0 && c.paysBytes(len(p)) {
-		c.decode(p, len(p) == c.loop.server.cfg.ReadBuffer)
+		c.decode(p, len(p) >= c.loop.server.cfg.ReadBuffer)
 	}
 }
 
@@ -47,8 +47,8 @@ func (c *Conn) hearBehind(p []byte) {
 // listens says whether frames of the peer still matter.
 func (c *Conn) listens() bool { return c.phase == phaseOpen || c.phase == phaseClosing }
 
-// decode takes frames out of p and handles them. full says that p is as much as one read
-// may bring, so that the socket may have more.
+// decode takes frames out of p and handles them. full says that p is about as much as one
+// read may bring, so that the socket may have more.
 func (c *Conn) decode(p []byte, full bool) {
 	l, in := c.loop, c.in
 	if in == nil {

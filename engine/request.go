@@ -18,7 +18,7 @@ type Request struct {
 	head        requestHead
 	url         *url.URL // of a target that is not what it says in so many letters
 	path        string
-	query       []byte // where url is nil
+	query       []byte   // where url is nil
 	offers      []string // subprotocols of the client, in its order
 	subprotocol string
 	header      http.Header // for the answer

@@ -10,11 +10,18 @@ import (
 
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/engine/internal/simwire"
+	"github.com/headrace/headrace/engine/internal/wire"
 )
 
 // simServer runs a server with one endpoint, "/a", on one simulated loop for as
 // long as script runs.
 func simServer(t *testing.T, seed uint64, cfg Config, ep Endpoint, script func(*Server, *simwire.Sim)) {
+	t.Helper()
+	simServerOn(t, seed, func(b wire.Backend) wire.Backend { return b }, cfg, ep, script)
+}
+
+// simServerOn is simServer with something between the server and its loop.
+func simServerOn(t *testing.T, seed uint64, between func(wire.Backend) wire.Backend, cfg Config, ep Endpoint, script func(*Server, *simwire.Sim)) {
 	t.Helper()
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg, err := cfg.withDefaults()
@@ -27,7 +34,7 @@ func simServer(t *testing.T, seed uint64, cfg Config, ep Endpoint, script func(*
 		Script: func(sim *simwire.Sim) { script(srv, sim) },
 		Misuse: func(what string) { t.Error(what) },
 	})
-	srv = newServer(cfg, sim)
+	srv = newServer(cfg, between(sim))
 	srv.poison = true
 	if ep.PingInterval == 0 {
 		ep.PingInterval = -1

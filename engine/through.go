@@ -51,7 +51,7 @@ func (c *Conn) writeThrough(op codec.Opcode, p []byte) {
 	c.release(n)
 	if err != nil {
 		if c.out == nil {
-			c.release(given)
+			c.release(given - n)
 		}
 		c.hangUp(err)
 		return

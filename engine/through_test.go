@@ -2,20 +2,32 @@ package engine
 
 import (
 	"bytes"
+	"fmt"
+	"net"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/engine/internal/simwire"
+	"github.com/headrace/headrace/engine/internal/wire"
 )
 
 // A frame that is much longer than what one read brings is read to its place, and its
 // echo leaves from there: with a read buffer of 4 KiB, a message of 1 MiB takes far less
-// than the 256 reads that it would take otherwise.
+// than the 256 reads that it would take otherwise. One of 5,000 bytes is 8 KiB in truth.
 func TestLargeEchoIsFewReadsAndWrites(t *testing.T) {
+	for _, buffer := range []int{4 << 10, 5000} {
+		t.Run(fmt.Sprint(buffer), func(t *testing.T) { largeEchoes(t, buffer) })
+	}
+}
+
+func largeEchoes(t *testing.T, buffer int) {
 	const (
 		size     = 1 << 20
 		messages = 20
 	)
-	srv := startServer(t, Config{Loops: 1, ReadBuffer: 4 << 10}, serveEcho)
+	srv := startServer(t, Config{Loops: 1, ReadBuffer: buffer}, serveEcho)
 	c := connect(t, srv, "/echo")
 	payload := make([]byte, size)
 	for i := range payload {
@@ -76,5 +88,40 @@ func TestLongRepliesStayInOrder(t *testing.T) {
 		if writes := loopCounts(srv).writes - before.writes; writes > 2*uint64(len(sizes)) || len(want) < 64<<10 && writes > 2 {
 			t.Errorf("%v: %d writes", sizes, writes)
 		}
+	}
+}
+
+// tornWires has a write of several slices break behind the first, as one of several
+// records may over TLS.
+type tornWires struct{ wire.Backend }
+
+type tornLoop struct{ wire.Loop }
+
+func (b tornWires) Serve(newHandler func(wire.Loop) wire.Handler, ready func([]net.Addr)) error {
+	return b.Backend.Serve(func(l wire.Loop) wire.Handler { return newHandler(tornLoop{l}) }, ready)
+}
+
+func (l tornLoop) Writev(s wire.Socket, bufs [][]byte) (int, error) {
+	n, _ := l.Write(s, bufs[0])
+	return n, syscall.ECONNRESET
+}
+
+// What a write takes that breaks behind some of its bytes is counted out once.
+func TestLongReplyThatBreaks(t *testing.T) {
+	left := -1
+	h := HandlerFuncs{
+		Message: func(c *Conn, op Op, _ []byte) { _ = c.Reply(op, make([]byte, alwaysThrough)) },
+		Close:   func(c *Conn, _ CloseInfo) { left = c.Buffered() },
+	}
+	simServerOn(t, 1, func(b wire.Backend) wire.Backend { return tornWires{b} }, Config{}, Endpoint{Handler: h}, func(_ *Server, sim *simwire.Sim) {
+		var got []byte
+		p := sim.Dial(simPipe(&got))
+		p.Write([]byte(simRequest))
+		sim.Run(time.Second)
+		p.Write(clientFrame(0x80|wireText, [4]byte{}, []byte("go")))
+		sim.Run(time.Minute)
+	})
+	if left != 0 {
+		t.Errorf("%d bytes wait for a peer that has gone", left)
 	}
 }
