@@ -231,7 +231,7 @@ func (s *shard) newWaiting(sub *subscription) waiting {
 		return &inOrder{most: cfg.MaxPending, mostBytes: maxPendingBytes, maxAge: sub.options.MaxAge}
 	}
 	n := new(newest)
-	if !s.keepsValues(sub) { // nothing else bounds the keys
+	if cfg.NoLastValues { // nothing else bounds the keys
 		n.most = cfg.MaxKeys
 	}
 	return n

@@ -87,6 +87,38 @@ func TestLatestWithKeysThatComeAndGo(t *testing.T) {
 	}
 }
 
+// A Latest subscriber of many topics gets the newest of each, with a snapshot and without:
+// MaxKeys is the limit of one topic.
+func TestLatestOfMoreTopicsThanKeys(t *testing.T) {
+	const topics = 100
+	for _, noSnapshot := range []bool{false, true} {
+		s := newStage(t, Config{MaxKeys: topics / 4}, engine.Endpoint{MaxQueue: 8 << 20}, 1)
+		slow := s.join()
+		s.subscribe(slow, "a.*", Options{Mode: Latest, NoSnapshot: noSnapshot})
+		slow.waitLive("a.*")
+		s.stall(slow)
+		for round := range 3 {
+			for i := range topics {
+				s.publish(fmt.Sprint("a.", i), "", fmt.Sprint(round))
+			}
+		}
+		s.delivered()
+		slow.dialed.ResumeRead()
+		slow.wait("the newest of each", func(all []heard) bool {
+			last := 0
+			for _, h := range all {
+				if h.payload == "2" {
+					last++
+				}
+			}
+			return last == topics
+		})
+		if st := s.hub.Stats(); st.Conflated != 2*topics || st.DroppedPending != 0 {
+			t.Errorf("no snapshot %t: %d conflated, %d dropped", noSnapshot, st.Conflated, st.DroppedPending)
+		}
+	}
+}
+
 // What waits with Deadline is bounded in bytes, and those that are too old go also while
 // the socket takes nothing.
 func TestDeadlineIsBounded(t *testing.T) {
