@@ -107,7 +107,8 @@ func (c *Conn) Send(op Op, p []byte) error {
 // counted, unless its turn to leave comes within d. Where the socket takes
 // everything that is at once. Where it doesn't, at most 64 KB, or a quarter of
 // MaxQueue, and what the kernel holds still stand before a message whose turn has
-// come. Safe from any goroutine.
+// come. One that waits counts 64 bytes more against MaxQueue than it has, so many small
+// ones may find the queue full while Buffered is below that. Safe from any goroutine.
 func (c *Conn) SendWithin(d time.Duration, op Op, p []byte) error {
 	if !op.IsData() {
 		return ErrBadOp

@@ -267,6 +267,7 @@ func (l *simLife) sendLabelled(way, src string, n int) {
 // send sends a message to the life's connection.
 func (l *simLife) send(way, src string, op Op, p []byte) {
 	before, had := l.acceptedCount(), l.conn.Buffered()
+	l.largest = max(l.largest, len(p)+10) // others may look while it is written
 	var err error
 	switch {
 	case way == "Reply":

@@ -209,6 +209,7 @@ func (w *simWorld) script(sim *simwire.Sim) {
 	for limit := sim.Now() + 100*time.Hour; w.slowLeavers() > 0 && sim.Now() < limit && len(w.failures) == 0; {
 		w.runUntil(sim.Now() + time.Minute)
 	}
+	w.runUntil(sim.Now() + time.Minute) // the last one has just left
 }
 
 // startWorker has a worker run at some other time, or at once when nothing else
