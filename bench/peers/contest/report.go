@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -87,10 +89,19 @@ func (r *report) keep(file string) error {
 			all = append(all, j)
 		}
 	}
+	slices.SortStableFunc(all, func(a, b *jobResult) int { return cmp.Compare(place(a.Name), place(b.Name)) })
 	if r.Jobs = all; kept {
 		r.Earlier = append(earlier.Earlier, earlier.run())
 	}
 	return nil
+}
+
+// place is where a job stands in the report: one that is not of the list comes last.
+func place(job string) int {
+	if at := slices.Index(allJobs(), job); at >= 0 {
+		return at
+	}
+	return len(jobs)
 }
 
 // print writes the report for a terminal.
