@@ -9,21 +9,21 @@ type part struct {
 	next   int
 
 	// What has come of the topic since it was read, up to a message.
-	heldTo uint64
-	newest *newest  // in Latest, where the topic keeps its values
-	held   []*event // else
-	bytes  int      // of held
-	over   bool     // they would have been too many, and are gone
+	heldTo    uint64
+	conflates bool // in Latest, where the topic keeps its values:
+	newest    newest
+	held      []*event // else
+	bytes     int      // of held
+	over      bool     // they would have been too many, and are gone
 }
 
 // newPart makes a part of a topic. mark counts its events.
 func (s *shard) newPart(sub *subscription, t *topic, mark Mark, events []*event) *part {
 	mark.Count = len(events)
-	p := &part{topic: t, mark: mark, events: events}
-	if sub.options.Mode == Latest && !s.hub.cfg.NoLastValues {
-		p.newest = new(newest)
+	return &part{
+		topic: t, mark: mark, events: events, heldTo: mark.Seq,
+		conflates: sub.options.Mode == Latest && !s.hub.cfg.NoLastValues,
 	}
-	return p
 }
 
 // hold keeps a message that comes while its topic is sent, within so many bytes, or no
@@ -33,7 +33,7 @@ func (p *part) hold(e *event, most int) {
 		return
 	}
 	p.heldTo = e.seq
-	if p.newest != nil {
+	if p.conflates {
 		p.newest.add(e, 0)
 		return
 	}
@@ -45,7 +45,7 @@ func (p *part) hold(e *event, most int) {
 
 // meanwhile gives what was held.
 func (p *part) meanwhile() []*event {
-	if p.newest != nil {
+	if p.conflates {
 		return p.newest.events()
 	}
 	return p.held

@@ -261,7 +261,7 @@ func (s *shard) meanwhile(sub *subscription, p *part) *part {
 	t.mu.Unlock()
 	if !known && !p.over {
 		missed, known, now = p.meanwhile(), true, at // the others stand in the shard's queue
-		now.Seq = max(at.Seq, p.heldTo)
+		now.Seq = p.heldTo
 	}
 	if known && len(missed) > 0 {
 		return s.newPart(sub, t, Mark{Kind: Recovered, Topic: t.name, Position: now}, missed)

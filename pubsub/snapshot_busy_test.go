@@ -21,13 +21,11 @@ func TestSnapshotOfABusyTopic(t *testing.T) {
 			s := newStage(t, Config{History: 1}, engine.Endpoint{MaxQueue: 1 << 20}, 1)
 			keys := s.large("a")
 			l := s.join()
-			l.dialed.PauseRead()
 			o := Options{Mode: mode}
 			if mode == Deadline {
 				o.MaxAge = time.Hour
 			}
-			s.subscribe(l, "a", o)
-			eventually(t, "the socket takes no more", func() bool { return isStalled(l.conn) })
+			s.subscribeUnread(l, "a", o)
 			if _, err := s.hub.Delete("a", "0"); err != nil { // so that Latest needs the history too
 				t.Fatal(err)
 			}
@@ -67,10 +65,8 @@ func TestSnapshotOfATopicWhoseKeysComeAndGo(t *testing.T) {
 	keys := s.large("a")
 	s.publish("b", "", "beside it")
 	l := s.join()
-	l.dialed.PauseRead()
-	s.subscribe(l, "a", Options{Mode: Latest})
+	s.subscribeUnread(l, "a", Options{Mode: Latest})
 	s.subscribe(l, "b", Options{Mode: Latest})
-	eventually(t, "the socket takes no more", func() bool { return isStalled(l.conn) })
 	for i := range 1000 { // more than may be held
 		k := fmt.Sprint("order-", i)
 		s.publish("a", k, strings.Repeat("x", 1000))
@@ -106,9 +102,7 @@ func TestSnapshotOfATopicThatIsTooBusy(t *testing.T) {
 	s := newStage(t, Config{History: 1}, engine.Endpoint{MaxQueue: 64 << 10}, 1)
 	s.large("a")
 	l := s.join()
-	l.dialed.PauseRead()
-	s.subscribe(l, "a", Options{})
-	eventually(t, "the socket takes no more", func() bool { return isStalled(l.conn) })
+	s.subscribeUnread(l, "a", Options{})
 	stop := make(chan struct{})
 	var publishing sync.WaitGroup
 	publishing.Go(func() {

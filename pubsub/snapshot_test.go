@@ -17,6 +17,15 @@ func isStalled(c *engine.Conn) (stalled bool) {
 	return stalled
 }
 
+// subscribeUnread subscribes for a peer that doesn't read, until its snapshot has filled
+// the socket.
+func (s *stage) subscribeUnread(l *listener, pattern string, o Options) {
+	s.t.Helper()
+	l.dialed.PauseRead()
+	s.subscribe(l, pattern, o)
+	eventually(s.t, "the socket takes no more", func() bool { return isStalled(l.conn) })
+}
+
 // countKind counts messages of a kind and a topic.
 func countKind(all []heard, kind, topic string) (n int) {
 	for _, h := range all {
@@ -43,9 +52,7 @@ func TestSnapshotBeyondTheQueue(t *testing.T) {
 	s := newStage(t, Config{}, engine.Endpoint{MaxQueue: most}, 1)
 	keys := s.large("a")
 	l := s.join()
-	l.dialed.PauseRead()
-	s.subscribe(l, "a", Options{Mode: Latest})
-	eventually(t, "the socket takes no more", func() bool { return isStalled(l.conn) })
+	s.subscribeUnread(l, "a", Options{Mode: Latest})
 	settle(l.conn)
 	if n := l.conn.Buffered(); n > most {
 		t.Errorf("%d bytes wait, at most %d may", n, most)
@@ -63,9 +70,7 @@ func TestSnapshotLeavesRoomForOthers(t *testing.T) {
 	s.publish("a.tick", "", "0") // older, so its snapshot is the first
 	keys := s.large("a.large")
 	l := s.join()
-	l.dialed.PauseRead()
-	s.subscribe(l, "a.*", Options{})
-	eventually(t, "the socket takes no more", func() bool { return isStalled(l.conn) })
+	s.subscribeUnread(l, "a.*", Options{})
 	const ticks = 200
 	for range ticks {
 		s.publish("a.tick", "", strings.Repeat("t", 1000))
@@ -114,9 +119,7 @@ func TestSnapshotWithASmallQueue(t *testing.T) {
 				s.publish(fmt.Sprint("a.", i), "", strings.Repeat("x", 12_000))
 			}
 			l := s.join()
-			l.dialed.PauseRead()
-			s.subscribe(l, "a.*", Options{Mode: Latest})
-			eventually(t, "the socket takes no more", func() bool { return isStalled(l.conn) })
+			s.subscribeUnread(l, "a.*", Options{Mode: Latest})
 			l.dialed.ResumeRead()
 			all := l.waitLive("a.*")
 			if len(all) != 3*topics+1 || l.conn.Dropped() != 0 {
@@ -207,9 +210,7 @@ func TestSnapshotBesideAnOlderSubscription(t *testing.T) {
 	l := s.join()
 	s.subscribe(l, "a.*", Options{NoSnapshot: true})
 	l.waitLive("a.*")
-	l.dialed.PauseRead()
-	s.subscribe(l, "a.b", Options{})
-	eventually(t, "the socket takes no more", func() bool { return isStalled(l.conn) })
+	s.subscribeUnread(l, "a.b", Options{})
 	for i := range updates {
 		s.publish("a.b", "1", fmt.Sprint(i))
 	}

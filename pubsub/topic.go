@@ -72,8 +72,9 @@ func (t *topic) remember(e *event, cfg *Config) {
 		if t.values == nil {
 			t.values = make(map[string]*event)
 		}
-		e.fresh = t.values[e.key] == nil
+		had := len(t.values)
 		t.values[e.key] = e
+		e.fresh = len(t.values) > had
 	}
 }
 

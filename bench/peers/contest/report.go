@@ -71,37 +71,23 @@ func (r *report) keep(file string) error {
 	if kept {
 		r.Fanout = earlier.Fanout
 	}
-	measured := make(map[string]*jobResult)
-	for _, j := range r.Jobs {
-		measured[j.Name] = j
-	}
-	all := earlier.Jobs
-	for i, j := range all {
-		if now := measured[j.Name]; now != nil {
+	all, replaced := earlier.Jobs, 0
+	for _, now := range r.Jobs {
+		if i := slices.IndexFunc(all, func(j *jobResult) bool { return j.Name == now.Name }); i >= 0 {
 			all[i] = now
-			delete(measured, j.Name)
-			continue
-		}
-		kept = true
-	}
-	for _, j := range r.Jobs {
-		if measured[j.Name] != nil {
-			all = append(all, j)
+			replaced++
+		} else {
+			all = append(all, now)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b *jobResult) int { return cmp.Compare(place(a.Name), place(b.Name)) })
+	kept = kept || replaced < len(earlier.Jobs)
+	order := allJobs()
+	place := func(j *jobResult) uint { return uint(slices.Index(order, j.Name)) } // -1, of one that is not there, comes last
+	slices.SortStableFunc(all, func(a, b *jobResult) int { return cmp.Compare(place(a), place(b)) })
 	if r.Jobs = all; kept {
 		r.Earlier = append(earlier.Earlier, earlier.run())
 	}
 	return nil
-}
-
-// place is where a job stands in the report: one that is not of the list comes last.
-func place(job string) int {
-	if at := slices.Index(allJobs(), job); at >= 0 {
-		return at
-	}
-	return len(jobs)
 }
 
 // print writes the report for a terminal.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -64,8 +63,7 @@ func Serve(s Server, subscribers int, in io.Reader, out io.Writer) error {
 // obeyed before the next.
 type publisher struct {
 	server Server
-	mu     sync.Mutex
-	next   uint64
+	made   atomic.Uint64
 }
 
 // obey does what a line of the input says.
@@ -113,9 +111,5 @@ func (p *publisher) pace(rate, n int) error {
 }
 
 func (p *publisher) message(due int64) []byte {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m := newMessage(p.next, due)
-	p.next++
-	return m
+	return newMessage(p.made.Add(1)-1, due)
 }
