@@ -141,7 +141,7 @@ func (c *condition) count(r *Result) (n, of float64, ok bool) {
 	case "dropped":
 		return float64(r.Counts.Dropped), float64(r.Conns), true
 	case "refused":
-		return float64(r.refusals()), float64(r.Conns), true
+		return float64(r.Refusals()), float64(r.Conns), true
 	}
 	if f := r.Fanout; f != nil {
 		switch c.what {
@@ -192,7 +192,8 @@ func (r *Result) ofConnections(what string) (v float64, ok bool) {
 	return 0, false
 }
 
-func (r *Result) refusals() (n uint64) {
+// Refusals is how many connections were refused.
+func (r *Result) Refusals() (n uint64) {
 	for _, x := range r.Refused {
 		n += x
 	}

@@ -19,5 +19,5 @@
 //
 // Every byte of an echo is checked, and losses, repetitions and changes of order are
 // counted as such. Result.Doubts says when the figures may be the client's rather than
-// the server's.
+// the server's. Package report shows a Result as text or as a page, and two side by side.
 package bench

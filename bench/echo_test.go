@@ -276,16 +276,6 @@ func canceled() context.Context {
 	return ctx
 }
 
-// Nothing that was measured is not without errors.
-func TestNothingIsNotFlawless(t *testing.T) {
-	r := resultOf(0, 0)
-	r.Handshake = Histogram{newHistogram()}
-	var b strings.Builder
-	if err := r.WriteText(&b); err != nil || strings.Contains(b.String(), "errors      none") || !strings.Contains(b.String(), "nothing was measured") {
-		t.Errorf("%v: %s", err, b.String())
-	}
-}
-
 // A latency of minutes is what it is.
 func TestLongLatencies(t *testing.T) {
 	h := Histogram{newHistogram()}

@@ -47,7 +47,7 @@ func (i *IdleResult) lines(r *Result) []string {
 		all = append(all, say("our pings   %d sent, %d answered, %d not; %d not sent (the one before was not answered)", c.Sent, c.Received, c.Lost, c.NotSent))
 	}
 	if m := i.Memory; m != nil {
-		all = append(all, say("memory      %s for each of %d connections (resident, %s)", inBytes(m.PerConn), m.Conns, m.Source))
+		all = append(all, say("memory      %s for each of %d connections (resident, %s)", FormatBytes(m.PerConn), m.Conns, m.Source))
 	}
 	if i.Gauge >= 0 {
 		all = append(all, say("its count   %.0f connections at most", i.Gauge))
@@ -58,27 +58,16 @@ func (i *IdleResult) lines(r *Result) []string {
 func (m *Memory) table() Table {
 	t := Table{Title: "The server's resident memory: pages, so its buffers, garbage and reserves too", Columns: []string{"", "bytes", "connections"}}
 	row := func(name, bytes, conns string) { t.Rows = append(t.Rows, []string{name, bytes, conns}) }
-	row("before", inBytes(float64(m.Before)), "0")
-	row("with the most of them open", inBytes(float64(m.With)), fmt.Sprint(m.Conns))
-	row("for each connection: the difference, divided", inBytes(m.PerConn), "")
+	row("before", FormatBytes(float64(m.Before)), "0")
+	row("with the most of them open", FormatBytes(float64(m.With)), fmt.Sprint(m.Conns))
+	row("for each connection: the difference, divided", FormatBytes(m.PerConn), "")
 	if m.Slope != 0 {
-		row(fmt.Sprintf("for each connection: slope while opening, R² %.3f", m.Fit), inBytes(m.Slope), "")
+		row(fmt.Sprintf("for each connection: slope while opening, R² %.3f", m.Fit), FormatBytes(m.Slope), "")
 	}
 	if m.After > 0 {
-		row(fmt.Sprintf("%v after all were closed", releasePatience), inBytes(float64(m.After)), "0")
+		row(fmt.Sprintf("%v after all were closed", releasePatience), FormatBytes(float64(m.After)), "0")
 	}
 	return t
-}
-
-// inBytes gives a number of bytes as people read it.
-func inBytes(b float64) string {
-	switch {
-	case b >= 1e6 || b <= -1e6:
-		return fmt.Sprintf("%.1f MB", b/1e6)
-	case b >= 1e4 || b <= -1e4:
-		return fmt.Sprintf("%.1f kB", b/1e3)
-	}
-	return fmt.Sprintf("%.0f B", b)
 }
 
 // looksPlots draws what was seen.

@@ -72,7 +72,7 @@ func mergeable(parts []Part) error {
 	for _, b := range parts[1:] {
 		for _, have := range []struct{ what, a, b string }{
 			{"the job", a.Result.Job, b.Result.Job},
-			{"the load", a.Result.loop(), b.Result.loop()},
+			{"the load", a.Result.Loop(), b.Result.Loop()},
 			{"the version of wsbench", a.Result.Machine.Version, b.Result.Machine.Version},
 		} {
 			if have.a != have.b {
@@ -137,8 +137,8 @@ func (r *Result) counted() (from, until time.Time) {
 	return from, from.Add(seconds(r.Seconds))
 }
 
-// loop says what kind of load it was.
-func (r *Result) loop() string {
+// Loop says what kind of load it was: an open loop, or a closed one.
+func (r *Result) Loop() string {
 	if r.Rate > 0 {
 		return "an open loop"
 	}

@@ -119,7 +119,7 @@ func TestMergeDoubts(t *testing.T) {
 
 func TestThin(t *testing.T) {
 	r := sample(noon, 100)
-	some := thin(r.Series, 30)
+	some := Thin(r.Series, 30)
 	if len(some) != 25 || some[0].Sent != 400 || some[0].Max != 4 || some[24].At != 100 || some[0].Seconds != 4 {
 		t.Errorf("%d points: %+v", len(some), some[0])
 	}

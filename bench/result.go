@@ -186,7 +186,7 @@ func (r *Result) doubt() {
 			due += r.Disturbed.Counts.NotSent
 		}
 		if asked := r.Rate * r.Seconds; float64(due) < asked-r.chance(asked) {
-			say("the rate asked for was not reached: %s of %s messages a second were sent", inASecond(float64(due)/r.Seconds), inASecond(r.Rate))
+			say("the rate asked for was not reached: %s of %s messages a second were sent", FormatRate(float64(due)/r.Seconds), FormatRate(r.Rate))
 		}
 	}
 }
@@ -204,7 +204,7 @@ func (r *Result) chance(asked float64) float64 {
 
 // doubtOpened says that the load was on fewer connections than asked for.
 func (r *Result) doubtOpened() {
-	if n := r.refusals(); float64(n) > 0.01*float64(r.Conns) {
+	if n := r.Refusals(); float64(n) > 0.01*float64(r.Conns) {
 		r.Doubts = append(r.Doubts, fmt.Sprintf("%d of %d connections were refused: the figures are of fewer than was asked for", n, r.Conns))
 	}
 }
@@ -240,31 +240,10 @@ func counts(j Job) (all time.Duration) {
 	return all
 }
 
-// connections says how many connections there were.
-func (r *Result) connections() string {
-	opened, refused := r.Handshake.count(), r.refusals()
-	switch {
-	case len(r.Phases) > 0 || r.Compare != nil: // they come and go
-		return fmt.Sprintf("%d connections", r.Conns)
-	case refused == 0:
-		return fmt.Sprintf("%d connections", opened)
-	}
-	return fmt.Sprintf("%d connections asked, %d opened, %d refused", r.Conns, opened, refused)
-}
-
-// count is how many times there are.
-func (h Histogram) count() int64 {
+// Count is how many times there are.
+func (h Histogram) Count() int64 {
 	if h.Histogram == nil {
 		return 0
 	}
 	return h.TotalCount()
-}
-
-// Round gives a time with three digits or so, as people read it.
-func Round(d time.Duration) time.Duration {
-	for unit := time.Duration(1); ; unit *= 10 {
-		if d < 1000*unit {
-			return d.Round(unit)
-		}
-	}
 }

@@ -110,9 +110,9 @@ func (p *Point) takeUntil(whole *Point, until float64) Point {
 	return some
 }
 
-// thin gives a series with so many points at most, each of which stands for several
+// Thin gives a series with so many points at most, each of which stands for several
 // seconds if need be.
-func thin(series []Point, most int) []Point {
+func Thin(series []Point, most int) []Point {
 	if len(series) <= most {
 		return series
 	}

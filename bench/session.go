@@ -245,7 +245,7 @@ func (s *session) collect(counted time.Duration) {
 	res.Counts, res.Ended = s.total.Counts, s.total.reasons
 	res.Latency, res.Lag = Histogram{s.total.latency}, Histogram{s.total.lag}
 	s.fleet.note(res)
-	res.Opened = int(res.Handshake.count())
+	res.Opened = int(res.Handshake.Count())
 	if u := res.Server; u != nil && res.Counts.Received > 0 {
 		u.MicrosPerMessage = float64(u.cpu) / float64(time.Microsecond) / float64(res.Counts.Received)
 	}

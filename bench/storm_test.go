@@ -40,7 +40,7 @@ func storm(t *testing.T, p Storm) *Result {
 	if n := uint64(r.Handshake.TotalCount()); n != s.Opened {
 		t.Errorf("%d handshakes were measured, %d opened", n, s.Opened)
 	}
-	if r.refusals() != s.Refused {
+	if r.Refusals() != s.Refused {
 		t.Errorf("%v were refused, %d in all", r.Refused, s.Refused)
 	}
 	if sum := summed(r.Series); sum.Sent != s.Asked-s.NotBegun || sum.Received != s.Opened || sum.Errors() != s.Refused+s.NotBegun+s.Dropped+r.Counts.Corrupt {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/headrace/headrace/bench"
+	"github.com/headrace/headrace/bench/report"
 )
 
 // diffCmd is wsbench diff.
@@ -16,15 +17,15 @@ type diffCmd struct {
 
 // Run is called by kong.
 func (c *diffCmd) Run(to *console) error {
-	var limits []bench.Regression
+	var limits []report.Regression
 	for _, s := range c.FailIf {
-		r, err := bench.ParseRegression(s)
+		r, err := report.ParseRegression(s)
 		if err != nil {
 			return &usageError{fmt.Errorf("--fail-if %w", err)}
 		}
 		limits = append(limits, r)
 	}
-	d := bench.Diff{NameA: c.A, NameB: c.B}
+	d := report.Diff{NameA: c.A, NameB: c.B}
 	var err error
 	if d.A, err = bench.LoadResult(c.A); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/headrace/headrace/bench"
+	"github.com/headrace/headrace/bench/report"
 )
 
 // output is what becomes of the result; all commands have it.
@@ -76,22 +77,22 @@ func (o *output) thresholds() (all []bench.Threshold, err error) {
 // file is one of the files that a result goes to, if it has a name.
 type file struct {
 	flag, name string
-	write      func(io.Writer) error
+	write      func(io.Writer, *bench.Result) error
 }
 
-// files are those of a result; r may be nil for their names only.
-func (o *output) files(r *bench.Result) []file {
+// files are those of a result.
+func (o *output) files() []file {
 	return []file{
-		{"--json", o.JSON, func(w io.Writer) error { return json.NewEncoder(w).Encode(r) }},
-		{"--html", o.HTML, r.WriteHTML},
-		{"--csv", o.CSV, r.WriteCSV},
-		{"--hgrm", o.Hgrm, r.WriteHgrm},
+		{"--json", o.JSON, func(w io.Writer, r *bench.Result) error { return json.NewEncoder(w).Encode(r) }},
+		{"--html", o.HTML, report.WriteHTML},
+		{"--csv", o.CSV, report.WriteCSV},
+		{"--hgrm", o.Hgrm, report.WriteHgrm},
 	}
 }
 
 // apart says whether two of the files are one.
 func (o *output) apart() error {
-	all := o.files(nil)
+	all := o.files()
 	all = slices.DeleteFunc(all, func(f file) bool { return f.name == "" })
 	for i, b := range all {
 		for _, a := range all[:i] {
@@ -119,15 +120,15 @@ func sameFile(a, b string) bool {
 // more of the result than it must.
 func (o *output) write(r *bench.Result, limits []bench.Threshold, out io.Writer) error {
 	var failed error
-	for _, f := range o.files(r) {
+	for _, f := range o.files() {
 		if f.name == "" {
 			continue
 		}
-		if err := writeFile(f.name, f.write); err != nil && failed == nil {
+		if err := writeFile(f.name, r, f.write); err != nil && failed == nil {
 			failed = err
 		}
 	}
-	if err := r.WriteText(out); err != nil && failed == nil {
+	if err := report.WriteText(out, r); err != nil && failed == nil {
 		failed = err
 	}
 	if failed != nil {
@@ -149,12 +150,12 @@ func (o *output) write(r *bench.Result, limits []bench.Threshold, out io.Writer)
 	return nil
 }
 
-func writeFile(name string, write func(io.Writer) error) error {
+func writeFile(name string, r *bench.Result, write func(io.Writer, *bench.Result) error) error {
 	f, err := os.Create(name)
 	if err != nil {
 		return err
 	}
-	if err := write(f); err != nil {
+	if err := write(f, r); err != nil {
 		_ = f.Close()
 		return err
 	}

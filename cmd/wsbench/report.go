@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"github.com/headrace/headrace/bench"
+	"github.com/headrace/headrace/bench/report"
 )
 
 // reportCmd is wsbench report.
@@ -21,20 +22,20 @@ func (c *reportCmd) Run(to *console) error {
 		return err
 	}
 	if c.HTML != "" {
-		if err := writeFile(c.HTML, r.WriteHTML); err != nil {
+		if err := writeFile(c.HTML, r, report.WriteHTML); err != nil {
 			return err
 		}
 	}
 	for _, f := range []struct {
 		wanted bool
-		write  func(io.Writer) error
+		write  func(io.Writer, *bench.Result) error
 	}{
-		{c.CSV, r.WriteCSV},
-		{c.Hgrm, r.WriteHgrm},
-		{c.HTML == "" && !c.CSV && !c.Hgrm, r.WriteText},
+		{c.CSV, report.WriteCSV},
+		{c.Hgrm, report.WriteHgrm},
+		{c.HTML == "" && !c.CSV && !c.Hgrm, report.WriteText},
 	} {
 		if f.wanted {
-			if err := f.write(to.out); err != nil {
+			if err := f.write(to.out, r); err != nil {
 				return err
 			}
 		}

@@ -52,6 +52,8 @@ func TestBreaks(t *testing.T) {
 		{"bench/plan.go", ours + "codec", ""},
 		{"bench/plan.go", ours + "pubsub", "bench -> engine, codec;"},
 		{"bench/plan.go", "github.com/gorilla/websocket", "bench/peers"},
+		{"bench/report/page.go", ours + "bench", ""},
+		{"bench/report/page.go", ours + "engine", "bench/report -> bench;"},
 		{"bench/plan.go", "github.com/HdrHistogram/hdrhistogram-go", ""},
 		{"cmd/server/main.go", ours + "sockjs", ""},
 		{"cmd/server/main.go", ours + "cmd/server/internal/flags", ""},

@@ -25,6 +25,7 @@ var layers = []layer{
 	{"sockjs", "engine", anyLibrary},
 	{"pubsub", "engine", anyLibrary},
 	{"bench", "engine codec", anyLibrary},
+	{"bench/report", "bench", anyLibrary},
 	{"engine", "codec", anyLibrary},
 	{"codec", "", "github.com/gobwas/ws github.com/segmentio/asm/utf8 github.com/klauspost/compress/flate"},
 }

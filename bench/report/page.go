@@ -1,4 +1,4 @@
-package bench
+package report
 
 import (
 	"crypto/sha256"
@@ -7,6 +7,8 @@ import (
 	"html/template"
 	"io"
 	"strings"
+
+	"github.com/headrace/headrace/bench"
 )
 
 // The page of a report. uPlot draws (MIT licence, beside it; version 1.6.32, as
@@ -30,7 +32,7 @@ var page = template.Must(template.New("report").Parse(pageTemplate))
 
 // htmlReport is what the page shows.
 type htmlReport struct {
-	*Result
+	*bench.Result
 	Policy   string // what the page may do: nothing but its own scripts and styles
 	Style    template.CSS
 	Scripts  []template.JS
@@ -39,7 +41,7 @@ type htmlReport struct {
 	When     string
 	Tiles    []tile
 	Charts   []chart
-	Tables   []Table
+	Tables   []bench.Table
 	Facts    []facts
 }
 
@@ -55,14 +57,15 @@ type facts struct {
 	Rows  [][2]string
 }
 
-// WriteHTML writes the report as a page that needs nothing else: no other file and no
+// WriteHTML writes a report as a page that needs nothing else: no other file and no
 // network. What servers and files have a say in is text in it, and cannot become more.
-func (r *Result) WriteHTML(w io.Writer) error {
+func WriteHTML(w io.Writer, r *bench.Result) error {
 	style := uPlotStyle + pageStyle
 	scripts := []string{"/*\n" + uPlotLicence + "*/\n" + uPlotScript, pageScript}
+	of := view{r}
 	v := &htmlReport{
-		Result: r, Style: template.CSS(style), Subtitle: r.subtitle(), When: r.Started.Format("2 January 2006, 15:04:05 MST"),
-		Tiles: r.tiles(), Charts: r.charts(), Tables: r.htmlTables(), Facts: r.facts(), Lines: r.summaryLines(),
+		Result: r, Style: template.CSS(style), Subtitle: of.subtitle(), When: r.Started.Format("2 January 2006, 15:04:05 MST"),
+		Tiles: of.tiles(), Charts: of.charts(), Tables: of.tables(), Facts: of.facts(), Lines: of.summaryLines(),
 	}
 	allowed := []string{"default-src 'none'", "img-src data:", "style-src " + digest(style), "script-src"}
 	for _, s := range scripts {

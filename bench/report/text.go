@@ -1,4 +1,4 @@
-package bench
+package report
 
 import (
 	"cmp"
@@ -8,12 +8,13 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/headrace/headrace/bench"
 )
 
-// WriteText writes the report for people. What is doubtful stands at the top.
-func (r *Result) WriteText(w io.Writer) error {
+// WriteText writes a report for people. What is doubtful stands at the top.
+func WriteText(w io.Writer, r *bench.Result) error {
 	t := &textReport{w: w}
 	for _, d := range r.Doubts {
 		t.line("DOUBTFUL: %s", d)
@@ -39,12 +40,12 @@ func (r *Result) WriteText(w io.Writer) error {
 }
 
 // measured writes what one stretch of messages has shown.
-func (t *textReport) measured(r *Result) {
+func (t *textReport) measured(r *bench.Result) {
 	loop := fmt.Sprintf("closed loop, %d in flight on each", r.InFlight)
 	if r.Rate > 0 || len(r.Phases) > 0 {
-		loop = fmt.Sprintf("open loop, %s messages/s", inASecond(r.Rate))
+		loop = fmt.Sprintf("open loop, %s messages/s", bench.FormatRate(r.Rate))
 	}
-	t.line("%s, %s bytes, %s, %.1f s counted", r.connections(), r.Sizes, loop, r.Seconds)
+	t.line("%s, %s bytes, %s, %.1f s counted", connections(r), r.Sizes, loop, r.Seconds)
 	t.line("")
 	c := &r.Counts
 	back := "back"
@@ -72,14 +73,49 @@ func (t *textReport) measured(r *Result) {
 	case c.Sent == 0:
 		t.line("errors      nothing was measured: no message was sent")
 	default:
-		t.line("errors      none: %s", r.flawless())
+		t.line("errors      none: %s", flawless(r))
 	}
 	t.reasons("refused", r.Refused)
 	t.reasons("ended", r.Ended)
 }
 
+// summary writes the report of a job that is not about messages.
+func (t *textReport) summary(r *bench.Result) {
+	for _, line := range r.Summary.Lines {
+		t.line("%s", line)
+	}
+	t.line("")
+	t.times("handshake", r.Handshake)
+	if r.Storm != nil {
+		t.times("refusal", r.Storm.Refusal)
+		t.times("closing", r.Storm.Closing)
+	}
+	t.times(r.Summary.Latency, r.Latency)
+	t.times(r.Summary.Lag, r.Lag)
+	t.line("client      %.2f processors of %d, %d loops, %.1f MB", r.Client.Cores, r.Client.Allowed, r.Client.Loops, float64(r.Client.Memory)/1e6)
+	if u := r.Server; u != nil {
+		t.line("server      %.2f processors, %.1f MB (process %d)", u.Cores, float64(u.Memory)/1e6, u.PID)
+	}
+	t.reasons("refused", r.Refused)
+	if r.Idle == nil { // else a table has them
+		t.reasons("ended", r.Ended)
+	}
+}
+
+// connections says how many connections there were.
+func connections(r *bench.Result) string {
+	opened, refused := r.Handshake.Count(), r.Refusals()
+	switch {
+	case len(r.Phases) > 0 || r.Compare != nil: // they come and go
+		return fmt.Sprintf("%d connections", r.Conns)
+	case refused == 0:
+		return fmt.Sprintf("%d connections", opened)
+	}
+	return fmt.Sprintf("%d connections asked, %d opened, %d refused", r.Conns, opened, refused)
+}
+
 // flawless says what it means that there are no errors.
-func (r *Result) flawless() string {
+func flawless(r *bench.Result) string {
 	switch {
 	case len(r.Phases) > 0:
 		return "every message that was to be answered was, as expected and in time"
@@ -91,14 +127,6 @@ func (r *Result) flawless() string {
 	return "every byte of every message reached every subscriber once, in order"
 }
 
-// inASecond shows a rate, with three digits at least.
-func inASecond(rate float64) string {
-	if rate >= 100 {
-		return fmt.Sprintf("%.0f", rate)
-	}
-	return fmt.Sprintf("%.3g", rate)
-}
-
 // textReport keeps the first error of its writer.
 type textReport struct {
 	w   io.Writer
@@ -108,7 +136,7 @@ type textReport struct {
 func (t *textReport) line(format string, a ...any) {
 	for i := range a {
 		if s, ok := a[i].(string); ok {
-			a[i] = printable(s)
+			a[i] = inLine(s)
 		}
 	}
 	if t.err == nil {
@@ -116,35 +144,12 @@ func (t *textReport) line(format string, a ...any) {
 	}
 }
 
-// Printable gives a text without what could steer a terminal: servers and files of results
-// have a say in it. Its lines stay apart.
-func Printable(s string) string {
-	lines := strings.Split(s, "\n")
-	for i := range lines {
-		lines[i] = printable(lines[i])
-	}
-	return strings.Join(lines, "\n")
-}
-
-// said gives the words of a server as results and errors have them: in one line, without
-// what could steer a terminal, and without {line}, which says that conceal has been there.
-func said(words string) string { return strings.ReplaceAll(printable(words), "{line}", notLine) }
-
-const notLine = "{ line }"
-
-// printable is Printable for one line.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == utf8.RuneError || unicode.Is(unicode.Bidi_Control, r) {
-			return '?'
-		}
-		return r
-	}, s)
-}
+// inLine is bench.Printable for what is to stay in one line.
+func inLine(s string) string { return strings.ReplaceAll(bench.Printable(s), "\n", "?") }
 
 // table writes a table, its columns as wide as they need be: words to the left, numbers
 // to the right.
-func (t *textReport) table(of *Table) {
+func (t *textReport) table(of *bench.Table) {
 	width := make([]int, len(of.Columns))
 	all := append([][]string{of.Columns}, of.Rows...)
 	for _, row := range all {
@@ -157,7 +162,7 @@ func (t *textReport) table(of *Table) {
 		var b strings.Builder
 		for i, cell := range row {
 			pad := strings.Repeat(" ", max(0, width[i]-utf8.RuneCountInString(cell)))
-			if i == 0 || of.hasWords(i) {
+			if i == 0 || hasWords(of, i) {
 				b.WriteString("  " + cell + pad)
 			} else {
 				b.WriteString("  " + pad + cell)
@@ -168,7 +173,7 @@ func (t *textReport) table(of *Table) {
 }
 
 // hasWords says whether a column has anything but numbers.
-func (t *Table) hasWords(column int) bool {
+func hasWords(t *bench.Table, column int) bool {
 	return slices.ContainsFunc(t.Rows, func(row []string) bool {
 		return column < len(row) && row[column] != "" && !strings.ContainsAny(row[column][:1], "0123456789+-.<>")
 	})
@@ -177,7 +182,7 @@ func (t *Table) hasWords(column int) bool {
 const widest = 100 // characters that a column is padded to
 
 // times writes the quantiles of a histogram.
-func (t *textReport) times(name string, h Histogram) {
+func (t *textReport) times(name string, h bench.Histogram) {
 	if h.Histogram == nil || h.TotalCount() == 0 {
 		return
 	}
@@ -187,7 +192,7 @@ func (t *textReport) times(name string, h Histogram) {
 		if q == 100 {
 			label = "max"
 		}
-		fmt.Fprintf(&b, "  %s %-9v", label, Round(h.At(q)))
+		fmt.Fprintf(&b, "  %s %-9v", label, bench.Round(h.At(q)))
 	}
 	t.line("%-10s%s", name, strings.TrimRight(b.String(), " "))
 }
@@ -208,7 +213,7 @@ func byCount(counts map[string]uint64) []string {
 
 // WriteHgrm writes the latencies, of a storm those of handshakes, as a percentile log of
 // HdrHistogram, in milliseconds, for its plotters.
-func (r *Result) WriteHgrm(w io.Writer) error {
+func WriteHgrm(w io.Writer, r *bench.Result) error {
 	of := r.Latency
 	if r.Storm != nil {
 		of = r.Handshake
@@ -218,7 +223,7 @@ func (r *Result) WriteHgrm(w io.Writer) error {
 }
 
 // WriteCSV writes the series, a line a second.
-func (r *Result) WriteCSV(w io.Writer) error {
+func WriteCSV(w io.Writer, r *bench.Result) error {
 	t := &textReport{w: w}
 	t.line("second,sent,received,p50_ms,p99_ms,max_ms,connections,errors")
 	for _, p := range r.Series {

@@ -1,9 +1,11 @@
-package bench
+package report
 
 import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/headrace/headrace/bench"
 )
 
 func TestDiff(t *testing.T) {
@@ -29,26 +31,26 @@ func TestDiff(t *testing.T) {
 }
 
 func TestRegressions(t *testing.T) {
-	slower := func(r *Result) {
+	slower := func(r *bench.Result) {
 		for range 30 {
-			record(r.Latency.Histogram, 60e6)
+			_ = r.Latency.RecordValue(60e6)
 		}
 	}
 	for _, c := range []struct {
 		text    string
-		change  func(*Result)
+		change  func(*bench.Result)
 		crossed bool
 	}{
-		{"p99>+10%", func(*Result) {}, false},
+		{"p99>+10%", func(*bench.Result) {}, false},
 		{"p99>+10%", slower, true},
 		{"p99>+10000%", slower, false},
-		{"rate<-5%", func(r *Result) { r.Counts.Received = 900 }, true},
-		{"rate<-5%", func(r *Result) { r.Counts.Received = 960 }, false},
-		{"errors>+0", func(r *Result) { r.Counts.Lost = 1 }, true},
-		{"errors>+1", func(r *Result) { r.Counts.Lost = 1 }, false},
-		{"server-cpu>+20%", func(r *Result) { r.Server.MicrosPerMessage *= 1.3 }, true},
-		{"server-memory > +20 %", func(r *Result) { r.Server.Memory *= 2 }, true},
-		{"client-cpu<-20%", func(r *Result) { r.Client.Cores /= 2 }, true},
+		{"rate<-5%", func(r *bench.Result) { r.Counts.Received = 900 }, true},
+		{"rate<-5%", func(r *bench.Result) { r.Counts.Received = 960 }, false},
+		{"errors>+0", func(r *bench.Result) { r.Counts.Lost = 1 }, true},
+		{"errors>+1", func(r *bench.Result) { r.Counts.Lost = 1 }, false},
+		{"server-cpu>+20%", func(r *bench.Result) { r.Server.MicrosPerMessage *= 1.3 }, true},
+		{"server-memory > +20 %", func(r *bench.Result) { r.Server.Memory *= 2 }, true},
+		{"client-cpu<-20%", func(r *bench.Result) { r.Client.Cores /= 2 }, true},
 	} {
 		r, err := ParseRegression(c.text)
 		if err != nil {
@@ -75,24 +77,24 @@ func TestRegressions(t *testing.T) {
 }
 
 func TestDiffOfJobs(t *testing.T) {
-	of := func(change func(*Result)) *Result {
+	of := func(change func(*bench.Result)) *bench.Result {
 		r := sample(noon, 10)
 		change(r)
 		return r
 	}
 	for job, c := range map[string]struct {
-		change func(*Result)
+		change func(*bench.Result)
 		want   []string
 		not    string
 	}{
-		"storm": {func(r *Result) {
-			r.Storm, r.Summary, r.Counts.Received = &StormResult{PerSecond: 500}, &Summary{Latency: "echo"}, 0
+		"storm": {func(r *bench.Result) {
+			r.Storm, r.Summary, r.Counts.Received = &bench.StormResult{PerSecond: 500}, &bench.Summary{Latency: "echo"}, 0
 		}, []string{"opened", "500.0 /s", "handshake p50", "handshake p99", "refused", "p99 echo"}, "us/message"},
-		"idle": {func(r *Result) {
-			r.Idle, r.Summary = &IdleResult{Memory: &Memory{PerConn: 4321}}, &Summary{Latency: "ping"}
+		"idle": {func(r *bench.Result) {
+			r.Idle, r.Summary = &bench.IdleResult{Memory: &bench.Memory{PerConn: 4321}}, &bench.Summary{Latency: "ping"}
 		}, []string{"server memory per connection", "4321 B", "p50 ping"}, "\n  rate"},
-		"fanout": {func(r *Result) {
-			r.Fanout = &FanoutResult{First: r.Latency, Median: r.Latency, Last: r.Latency, Gaps: 3}
+		"fanout": {func(r *bench.Result) {
+			r.Fanout = &bench.FanoutResult{First: r.Latency, Median: r.Latency, Last: r.Latency, Gaps: 3}
 		}, []string{"first p99", "median p99", "last p99", "gaps", "rate"}, "opened"},
 	} {
 		var out strings.Builder
@@ -108,14 +110,14 @@ func TestDiffOfJobs(t *testing.T) {
 			t.Errorf("%s: %q in\n%s", job, c.not, &out)
 		}
 	}
-	for want, change := range map[string]func(*Result){
-		"different jobs: echo and idle": func(r *Result) { r.Job = "idle" },
+	for want, change := range map[string]func(*bench.Result){
+		"different jobs: echo and idle": func(r *bench.Result) { r.Job = "idle" },
 	} {
 		if err := (&Diff{"a", "b", sample(noon, 1), of(change)}).WriteText(io.Discard); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
-	compared := of(func(r *Result) { r.Job, r.Compare = "compare", &Compared{} })
+	compared := of(func(r *bench.Result) { r.Job, r.Compare = "compare", &bench.Compared{} })
 	if err := (&Diff{"a", "b", compared, compared}).WriteText(io.Discard); err == nil || !strings.Contains(err.Error(), "results of compare are not for diff") {
 		t.Errorf("two comparisons: %v", err)
 	}

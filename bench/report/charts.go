@@ -1,4 +1,4 @@
-package bench
+package report
 
 import (
 	"cmp"
@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/headrace/headrace/bench"
 )
 
 // chart is a plot of the page: what its script draws, and the same as a table.
@@ -16,7 +18,7 @@ type chart struct {
 	Title string
 	Note  string
 	Wide  bool
-	Table Table
+	Table bench.Table
 	Draw  drawing
 }
 
@@ -45,9 +47,9 @@ const (
 
 // charts are all plots of the page that have anything to show. Where a job has drawn
 // something itself, its plot stands for ours of the same title.
-func (r *Result) charts() (all []chart) {
+func (r view) charts() (all []chart) {
 	latency, lag := r.latencyNames()
-	if c, ok := percentiles(capital(latency)+" by percentile", "Every further division is ten times rarer.", map[string]Histogram{latency: r.Latency, lag: r.Lag}, latency, lag); ok && r.Storm == nil {
+	if c, ok := percentiles(capital(latency)+" by percentile", "Every further division is ten times rarer.", map[string]bench.Histogram{latency: r.Latency, lag: r.Lag}, latency, lag); ok && r.Storm == nil {
 		if r.Rate == 0 && r.Summary == nil {
 			c.Note += " A closed loop: a server that stalls is asked nothing meanwhile, so these say little."
 		}
@@ -60,7 +62,7 @@ func (r *Result) charts() (all []chart) {
 		all = append(all, handshakes)
 	}
 	for i := range r.Plots {
-		all = append(all, r.Plots[i].chart())
+		all = append(all, plotChart(&r.Plots[i]))
 	}
 	for _, c := range r.overTime() {
 		if !slices.ContainsFunc(all, func(own chart) bool { return own.Title == c.Title }) {
@@ -69,14 +71,14 @@ func (r *Result) charts() (all []chart) {
 	}
 	if r.Storm == nil {
 		all = append(all, handshakes)
-	} else if c, ok := percentiles("Echo by percentile", "", map[string]Histogram{"echo": r.Latency}, "echo"); ok {
+	} else if c, ok := percentiles("Echo by percentile", "", map[string]bench.Histogram{"echo": r.Latency}, "echo"); ok {
 		all = append(all, c)
 	}
 	return slices.DeleteFunc(all, func(c chart) bool { return !c.Draw.shows() })
 }
 
-func (r *Result) handshakeChart() chart {
-	of := map[string]Histogram{"handshake": r.Handshake}
+func (r view) handshakeChart() chart {
+	of := map[string]bench.Histogram{"handshake": r.Handshake}
 	names := []string{"handshake"}
 	if r.Storm != nil {
 		of["start lag"], of["refusal"], of["closing"] = r.Lag, r.Storm.Refusal, r.Storm.Closing
@@ -87,7 +89,7 @@ func (r *Result) handshakeChart() chart {
 }
 
 // latencyNames says what Result.Latency and Result.Lag are the time of.
-func (r *Result) latencyNames() (latency, lag string) {
+func (r view) latencyNames() (latency, lag string) {
 	if s := r.Summary; s != nil {
 		return cmp.Or(s.Latency, "latency"), cmp.Or(s.Lag, "send lag")
 	}
@@ -109,7 +111,7 @@ func (d *drawing) shows() bool {
 }
 
 // percentiles draws histograms over 1/(1-p). It is nothing when they are empty.
-func percentiles(title, note string, of map[string]Histogram, names ...string) (chart, bool) {
+func percentiles(title, note string, of map[string]bench.Histogram, names ...string) (chart, bool) {
 	c := chart{Title: title, Note: note, Draw: drawing{Kind: "percentiles", X: "percentile", Unit: "ms", Label: "time", LogY: true}}
 	c.Table.Columns = []string{"percentile"}
 	marks := []float64{50, 75, 90, 99, 99.9, 99.99, 99.999, 100}
@@ -136,11 +138,13 @@ func percentiles(title, note string, of map[string]Histogram, names ...string) (
 		c.Draw.Lines = append(c.Draw.Lines, line)
 		c.Table.Columns = append(c.Table.Columns, name)
 		for i, q := range marks {
-			c.Table.Rows[i] = append(c.Table.Rows[i], Round(h.At(q)).String())
+			c.Table.Rows[i] = append(c.Table.Rows[i], bench.Round(h.At(q)).String())
 		}
 	}
 	return c, len(c.Draw.Lines) > 0
 }
+
+func inMS(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 func (l *drawingLine) add(x, y float64) {
 	l.X = append(l.X, x)
@@ -152,11 +156,11 @@ func (l *drawingLine) add(x, y float64) {
 }
 
 // overTime draws the series.
-func (r *Result) overTime() (all []chart) {
-	rate := func(of func(*Point) uint64) func(*Point) float64 {
-		return func(p *Point) float64 { return float64(of(p)) / max(p.Seconds, 1e-3) }
+func (r view) overTime() (all []chart) {
+	rate := func(of func(*bench.Point) uint64) func(*bench.Point) float64 {
+		return func(p *bench.Point) float64 { return float64(of(p)) / max(p.Seconds, 1e-3) }
 	}
-	if slices.ContainsFunc(r.Series, func(p Point) bool { return p.Max > 0 }) {
+	if slices.ContainsFunc(r.Series, func(p bench.Point) bool { return p.Max > 0 }) {
 		name := "Latency over time"
 		switch {
 		case r.Storm != nil:
@@ -166,9 +170,9 @@ func (r *Result) overTime() (all []chart) {
 			name = capital(of) + " latency over time"
 		}
 		latency := r.seconds(name, drawing{Unit: "ms", Label: "time", LogY: true},
-			seriesLine{"max", "", 2, func(p *Point) float64 { return p.Max }},
-			seriesLine{"p99", "", 1, func(p *Point) float64 { return p.P99 }},
-			seriesLine{"p50", "", 0, func(p *Point) float64 { return p.P50 }})
+			seriesLine{"max", "", 2, func(p *bench.Point) float64 { return p.Max }},
+			seriesLine{"p99", "", 1, func(p *bench.Point) float64 { return p.P99 }},
+			seriesLine{"p50", "", 0, func(p *bench.Point) float64 { return p.P50 }})
 		latency.Wide = true
 		all = append(all, latency)
 	}
@@ -177,11 +181,11 @@ func (r *Result) overTime() (all []chart) {
 	}
 	if (r.Counts.Sent > 0 || r.Counts.Received > 0) && r.Storm == nil { // its series is of handshakes, which it draws itself
 		lines := []seriesLine{
-			{"sent", "", 1, rate(func(p *Point) uint64 { return p.Sent })},
-			{"came back", "", 0, rate(func(p *Point) uint64 { return p.Received })},
+			{"sent", "", 1, rate(func(p *bench.Point) uint64 { return p.Sent })},
+			{"came back", "", 0, rate(func(p *bench.Point) uint64 { return p.Received })},
 		}
 		if r.Rate > 0 && len(r.Phases) == 0 { // else it is another in each
-			lines = append(lines, seriesLine{"asked for", "dashed", 4, func(*Point) float64 { return r.Rate }})
+			lines = append(lines, seriesLine{"asked for", "dashed", 4, func(*bench.Point) float64 { return r.Rate }})
 		}
 		title, what := "Throughput over time", "messages/s"
 		if r.Idle != nil {
@@ -191,18 +195,18 @@ func (r *Result) overTime() (all []chart) {
 	}
 	return append(all,
 		r.seconds("Connections over time", drawing{Unit: "count", Label: "connections"},
-			seriesLine{"connections", "steps", 0, func(p *Point) float64 { return float64(p.Conns) }}),
+			seriesLine{"connections", "steps", 0, func(p *bench.Point) float64 { return float64(p.Conns) }}),
 		r.errorsOverTime())
 }
 
-func (r *Result) errorsOverTime() chart {
+func (r view) errorsOverTime() chart {
 	return r.seconds("Errors over time", drawing{Unit: "count", Label: "errors"},
-		seriesLine{"errors", "bars", 3, func(p *Point) float64 { return float64(p.Errors) }})
+		seriesLine{"errors", "bars", 3, func(p *bench.Point) float64 { return float64(p.Errors) }})
 }
 
 // seconds draws lines of the series.
-func (r *Result) seconds(title string, how drawing, lines ...seriesLine) chart {
-	points, rows := thin(r.Series, mostPoints), thin(r.Series, tableRows)
+func (r view) seconds(title string, how drawing, lines ...seriesLine) chart {
+	points, rows := bench.Thin(r.Series, mostPoints), bench.Thin(r.Series, tableRows)
 	how.Kind, how.X = "seconds", "time"
 	c := chart{Title: title, Draw: how}
 	if len(points) < len(r.Series) {
@@ -230,19 +234,19 @@ func (r *Result) seconds(title string, how drawing, lines ...seriesLine) chart {
 type seriesLine struct {
 	name, style string
 	colour      int
-	of          func(*Point) float64
+	of          func(*bench.Point) float64
 }
 
 // cell shows a value in a table.
 func cell(v float64, unit string) string {
 	if unit == "ms" && v < 1e12 {
-		return Round(time.Duration(v * float64(time.Millisecond))).String()
+		return bench.Round(time.Duration(v * float64(time.Millisecond))).String()
 	}
 	return strconv.FormatFloat(v, 'g', 5, 64)
 }
 
-// chart draws what a job has besides.
-func (p *Plot) chart() chart {
+// plotChart draws what a job has besides.
+func plotChart(p *bench.Plot) chart {
 	c := chart{Title: p.Title, Note: p.Y, Draw: drawing{Kind: "plain", X: p.X, Unit: "plain", Label: p.Y, LogY: p.LogY}}
 	c.Table.Columns = []string{"line", p.X, p.Y}
 	for i := range p.Lines {

@@ -1,4 +1,4 @@
-package bench
+package report
 
 import (
 	"encoding/json"
@@ -6,12 +6,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/headrace/headrace/bench"
 )
 
-func pageOf(t *testing.T, r *Result) string {
+func pageOf(t *testing.T, r *bench.Result) string {
 	t.Helper()
 	var b strings.Builder
-	if err := r.WriteHTML(&b); err != nil {
+	if err := WriteHTML(&b, r); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -62,8 +64,8 @@ func TestPageKeepsHostileTextText(t *testing.T) {
 	r.URL, r.Job, r.Sizes, r.Machine.Kernel = "ws://"+evil, evil, evil, evil
 	r.Refused, r.Ended = map[string]uint64{evil: 1}, map[string]uint64{evil: 1}
 	r.Doubts = []string{evil}
-	r.Tables = []Table{{Title: evil, Columns: []string{evil}, Rows: [][]string{{evil}}}}
-	r.Plots = []Plot{{Title: evil, X: evil, Y: evil, Lines: []Line{{Name: evil, X: []float64{1, 2}, Y: []float64{2, 1}}}}}
+	r.Tables = []bench.Table{{Title: evil, Columns: []string{evil}, Rows: [][]string{{evil}}}}
+	r.Plots = []bench.Plot{{Title: evil, X: evil, Y: evil, Lines: []bench.Line{{Name: evil, X: []float64{1, 2}, Y: []float64{2, 1}}}}}
 	text := pageOf(t, r)
 	if strings.Contains(text, "<img") || strings.Contains(text, "<script>alert") || strings.Count(text, "<title>") != 1 {
 		t.Error("text has become markup")
@@ -98,11 +100,11 @@ func TestPageSaysWhatIsDoubtful(t *testing.T) {
 // A job without messages, and one that has measured nothing at all, have pages too.
 func TestPageOfLittle(t *testing.T) {
 	r := sample(noon, 3)
-	r.Counts, r.Latency, r.Lag, r.Rate = Counts{}, Histogram{}, Histogram{}, 0
+	r.Counts, r.Latency, r.Lag, r.Rate = bench.Counts{}, bench.Histogram{}, bench.Histogram{}, 0
 	if text := pageOf(t, r); !strings.Contains(text, "p99 handshake") || strings.Contains(text, "Throughput") {
 		t.Error("the figures of the handshakes are not the headline")
 	}
-	if text := pageOf(t, &Result{}); !strings.Contains(text, "Errors") {
+	if text := pageOf(t, &bench.Result{}); !strings.Contains(text, "Errors") {
 		t.Error("no page")
 	}
 }
@@ -113,8 +115,8 @@ func TestPageTellsSendLag(t *testing.T) {
 	if strings.Contains(pageOf(t, r), "send lag 5") {
 		t.Error("a client in time is told to be late")
 	}
-	record(r.Lag.Histogram, 5e6)
-	record(r.Latency.Histogram, 6e6)
+	_ = r.Lag.RecordValue(5e6)
+	_ = r.Latency.RecordValue(6e6)
 	if !strings.Contains(pageOf(t, r), ">send lag 5") {
 		t.Error("it is not told that the slowest message was sent late")
 	}
@@ -125,7 +127,7 @@ func TestPageTellsSendLag(t *testing.T) {
 func TestPageTellsWhatWasFound(t *testing.T) {
 	r := sample(noon, 3)
 	r.Failed, r.Findings = []string{"p99>1ms: it is 2ms"}, []string{"p99<20ms is kept at 400 messages/s"}
-	r.Summary = &Summary{Lines: []string{"held for 3 s", "", "dropped     none: all 10 were open"}, Latency: "ping", Lag: "ping lag"}
+	r.Summary = &bench.Summary{Lines: []string{"held for 3 s", "", "dropped     none: all 10 were open"}, Latency: "ping", Lag: "ping lag"}
 	text := pageOf(t, r)
 	for _, want := range []string{`<h2 id="failed">FAILED`, "it is 2ms", "kept at 400", "<dt>Dropped</dt><dd>none: all 10 were open</dd>", "Ping by percentile", "held for 3 s"} {
 		if !strings.Contains(html.UnescapeString(text), want) {
@@ -138,39 +140,40 @@ func TestPageTellsWhatWasFound(t *testing.T) {
 }
 
 // titles are those of the plots, of the tiles and of the tables, in their order.
-func titles(r *Result) string {
+func titles(r *bench.Result) string {
 	var all []string
-	for _, c := range r.charts() {
+	of := view{r}
+	for _, c := range of.charts() {
 		all = append(all, c.Title)
 	}
-	for _, t := range r.tiles() {
+	for _, t := range of.tiles() {
 		all = append(all, t.Name)
 	}
-	for _, t := range r.htmlTables() {
+	for _, t := range of.tables() {
 		all = append(all, t.Title)
 	}
 	return strings.Join(all, "|")
 }
 
 func TestPageOfJobs(t *testing.T) {
-	own := Plot{Title: "Connections over time", X: "seconds", Lines: []Line{{Name: "open", X: []float64{1, 2}, Y: []float64{1, 2}}}}
+	own := bench.Plot{Title: "Connections over time", X: "seconds", Lines: []bench.Line{{Name: "open", X: []float64{1, 2}, Y: []float64{1, 2}}}}
 	for job, c := range map[string]struct {
-		change   func(*Result)
+		change   func(*bench.Result)
 		has, not []string
 	}{
-		"storm": {func(r *Result) {
-			r.Storm, r.Plots, r.Summary = &StormResult{PerSecond: 300, Asked: 10, Refused: 2}, []Plot{own}, &Summary{Latency: "echo", Lag: "start lag"}
+		"storm": {func(r *bench.Result) {
+			r.Storm, r.Plots, r.Summary = &bench.StormResult{PerSecond: 300, Asked: 10, Refused: 2}, []bench.Plot{own}, &bench.Summary{Latency: "echo", Lag: "start lag"}
 		}, []string{"Opened", "p99 handshake", "Refused", "Handshake latency over time", "Echo by percentile"}, []string{"p99 latency", "Throughput", "Messages and connections"}},
-		"idle": {func(r *Result) {
-			r.Idle, r.Plots, r.Summary = &IdleResult{Left: 10, Memory: &Memory{PerConn: 8000}}, []Plot{own}, &Summary{Latency: "ping", Lag: "ping lag"}
+		"idle": {func(r *bench.Result) {
+			r.Idle, r.Plots, r.Summary = &bench.IdleResult{Left: 10, Memory: &bench.Memory{PerConn: 8000}}, []bench.Plot{own}, &bench.Summary{Latency: "ping", Lag: "ping lag"}
 		}, []string{"Dropped", "Memory", "p99 ping", "Ping latency over time", "Pings over time"}, []string{"Throughput", "Errors"}},
-		"compare": {func(r *Result) {
-			*r = Result{Job: "compare", Compare: &Compared{}, Findings: []string{"the same"}, Plots: []Plot{own}}
+		"compare": {func(r *bench.Result) {
+			*r = bench.Result{Job: "compare", Compare: &bench.Compared{}, Findings: []string{"the same"}, Plots: []bench.Plot{own}}
 		}, []string{"Connections over time"}, []string{"Errors", "Throughput", "by percentile", "Messages"}},
-		"run": {func(r *Result) {
-			r.Phases, r.Plots = []Phase{{Name: "a"}}, []Plot{{Title: "messages asked for, sent and answered", Lines: own.Lines}}
+		"run": {func(r *bench.Result) {
+			r.Phases, r.Plots = []bench.Phase{{Name: "a"}}, []bench.Plot{{Title: "messages asked for, sent and answered", Lines: own.Lines}}
 		}, []string{"messages asked for", "Latency over time"}, []string{"Throughput over time", "Connections over time"}},
-		"a second": {func(r *Result) { r.Series = r.Series[:1] }, []string{"Latency by percentile"}, []string{"over time"}},
+		"a second": {func(r *bench.Result) { r.Series = r.Series[:1] }, []string{"Latency by percentile"}, []string{"over time"}},
 	} {
 		r := sample(noon, 3)
 		c.change(r)

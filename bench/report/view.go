@@ -1,4 +1,4 @@
-package bench
+package report
 
 import (
 	"fmt"
@@ -7,14 +7,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/headrace/headrace/bench"
 )
 
+// view is a result as its page shows it.
+type view struct{ *bench.Result }
+
 // subtitle says what the load was.
-func (r *Result) subtitle() string {
+func (r view) subtitle() string {
 	if s := r.Summary; s != nil && len(s.Lines) > 0 {
 		return s.Lines[0]
 	}
-	parts := []string{r.connections()}
+	parts := []string{connections(r.Result)}
 	if r.Sizes != "" {
 		parts = append(parts, r.Sizes+" bytes")
 	}
@@ -32,7 +37,7 @@ func (r *Result) subtitle() string {
 
 // summaryLines are those of the text report but for the one that is the subtitle: a name
 // and what it is.
-func (r *Result) summaryLines() (all [][2]string) {
+func (r view) summaryLines() (all [][2]string) {
 	const named = 12 // characters that the name has in a line
 	if r.Summary == nil || len(r.Summary.Lines) == 0 {
 		return nil
@@ -50,7 +55,7 @@ func (r *Result) summaryLines() (all [][2]string) {
 }
 
 // tiles are the headline figures: what the job is about.
-func (r *Result) tiles() []tile {
+func (r view) tiles() []tile {
 	switch {
 	case r.Compare != nil: // of two servers, which the tables have
 		return nil
@@ -62,7 +67,7 @@ func (r *Result) tiles() []tile {
 	return r.messageTiles()
 }
 
-func (r *Result) stormTiles() []tile {
+func (r view) stormTiles() []tile {
 	s := r.Storm
 	opened := tile{Name: "Opened", Value: groupedFloat(s.PerSecond), Unit: "/s", Note: grouped(s.Opened) + " of " + grouped(s.Asked) + " asked for"}
 	if s.Rate > 0 {
@@ -82,7 +87,7 @@ func (r *Result) stormTiles() []tile {
 	return all
 }
 
-func (r *Result) idleTiles() []tile {
+func (r view) idleTiles() []tile {
 	i := r.Idle
 	all := []tile{
 		{Name: "Connections", Value: grouped(i.Left), Note: "at the end, of " + grouped(i.Asked)},
@@ -92,7 +97,7 @@ func (r *Result) idleTiles() []tile {
 		all = append(all, countTile("Refused", i.Refused, "of "+grouped(i.Asked)+" handshakes"))
 	}
 	if m := i.Memory; m != nil {
-		value, unit, _ := strings.Cut(inBytes(m.PerConn), " ")
+		value, unit, _ := strings.Cut(bench.FormatBytes(m.PerConn), " ")
 		all = append(all, tile{Name: "Memory", Value: value, Unit: unit, Note: "for each connection"})
 	}
 	return append(all, r.quantileTiles(r.Latency, "ping")...)
@@ -107,8 +112,8 @@ func countTile(name string, n uint64, of string) tile {
 }
 
 // quantileTiles are those of times; none if there are none.
-func (r *Result) quantileTiles(h Histogram, of string) (all []tile) {
-	if h.count() == 0 {
+func (r view) quantileTiles(h bench.Histogram, of string) (all []tile) {
+	if h.Count() == 0 {
 		return nil
 	}
 	for _, q := range []struct {
@@ -118,7 +123,7 @@ func (r *Result) quantileTiles(h Histogram, of string) (all []tile) {
 	}{{"p50", 50, "half were quicker"}, {"p99", 99, "1 in 100 was slower"}, {"p99.9", 99.9, "1 in 1000 was slower"}, {"Max", 100, "the slowest"}} {
 		value, unit := timeAndUnit(h.At(q.at))
 		if lag := r.Lag.At(q.at); of == "latency" && lag > time.Millisecond && lag > h.At(q.at)/2 {
-			q.note = "send lag " + Round(lag).String()
+			q.note = "send lag " + bench.Round(lag).String()
 		}
 		all = append(all, tile{Name: q.name + " " + of, Value: value, Unit: unit, Note: q.note})
 	}
@@ -126,7 +131,7 @@ func (r *Result) quantileTiles(h Histogram, of string) (all []tile) {
 }
 
 // messageTiles are of the messages if there were any, else of the connections.
-func (r *Result) messageTiles() (all []tile) {
+func (r view) messageTiles() (all []tile) {
 	if c := r.Counts; c.Sent > 0 || c.Received > 0 {
 		t := tile{Name: "Throughput", Value: groupedFloat(r.Throughput()), Unit: "/s", Note: fmt.Sprintf("messages, %.2f MB/s", float64(c.Bytes)/max(r.Seconds, 1e-9)/1e6)}
 		if r.Rate > 0 {
@@ -134,7 +139,7 @@ func (r *Result) messageTiles() (all []tile) {
 		}
 		all = append(all, t)
 	}
-	if r.Latency.count() > 0 {
+	if r.Latency.Count() > 0 {
 		all = append(all, r.quantileTiles(r.Latency, "latency")...)
 	} else {
 		all = append(all, r.quantileTiles(r.Handshake, "handshake")...)
@@ -143,7 +148,7 @@ func (r *Result) messageTiles() (all []tile) {
 	if r.Counts.Received > 0 {
 		errors.Note = "every byte was right"
 	}
-	if n := r.refusals(); n > 0 {
+	if n := r.Refusals(); n > 0 {
 		errors.Note, errors.Bad = grouped(n)+" connections refused", true
 	}
 	if n := r.Counts.Errors(); n > 0 {
@@ -155,7 +160,7 @@ func (r *Result) messageTiles() (all []tile) {
 
 // timeAndUnit gives a time as a figure and its unit.
 func timeAndUnit(d time.Duration) (value, unit string) {
-	s := Round(d).String()
+	s := bench.Round(d).String()
 	at := strings.LastIndexAny(s, "0123456789") + 1
 	if strings.ContainsAny(s[:at], "hm") { // 1m3s, 2h
 		return s, ""
@@ -163,12 +168,12 @@ func timeAndUnit(d time.Duration) (value, unit string) {
 	return s[:at], s[at:]
 }
 
-// htmlTables are the tables below the plots.
-func (r *Result) htmlTables() (all []Table) {
-	quantiles := Table{Title: "Latencies", Columns: []string{"", "p50", "p90", "p99", "p99.9", "p99.99", "max", "mean", "count"}}
+// tables are the tables below the plots.
+func (r view) tables() (all []bench.Table) {
+	quantiles := bench.Table{Title: "Latencies", Columns: []string{"", "p50", "p90", "p99", "p99.9", "p99.99", "max", "mean", "count"}}
 	type times struct {
 		name string
-		h    Histogram
+		h    bench.Histogram
 	}
 	latency, lag := r.latencyNames()
 	measured := []times{{latency, r.Latency}, {lag, r.Lag}, {"handshake", r.Handshake}}
@@ -176,17 +181,17 @@ func (r *Result) htmlTables() (all []Table) {
 		measured = append(measured, times{"refusal", r.Storm.Refusal}, times{"closing", r.Storm.Closing})
 	}
 	for _, x := range measured {
-		if x.h.count() == 0 {
+		if x.h.Count() == 0 {
 			continue
 		}
 		row := []string{capital(x.name)}
 		for _, q := range []float64{50, 90, 99, 99.9, 99.99, 100} {
-			row = append(row, Round(x.h.At(q)).String())
+			row = append(row, bench.Round(x.h.At(q)).String())
 		}
-		quantiles.Rows = append(quantiles.Rows, append(row, Round(time.Duration(x.h.Mean())).String(), grouped(uint64(x.h.TotalCount()))))
+		quantiles.Rows = append(quantiles.Rows, append(row, bench.Round(time.Duration(x.h.Mean())).String(), grouped(uint64(x.h.TotalCount()))))
 	}
 	c := &r.Counts
-	counts := Table{Title: "Messages and connections", Columns: []string{"", "count"}}
+	counts := bench.Table{Title: "Messages and connections", Columns: []string{"", "count"}}
 	for _, x := range []struct {
 		name string
 		n    uint64
@@ -199,7 +204,7 @@ func (r *Result) htmlTables() (all []Table) {
 		{"Reordered", c.Reordered},
 		{"Not sent", c.NotSent},
 		{"Connections dropped", c.Dropped},
-		{"Connections refused", r.refusals()},
+		{"Connections refused", r.Refusals()},
 	} {
 		counts.Rows = append(counts.Rows, []string{x.name, grouped(x.n)})
 	}
@@ -211,8 +216,8 @@ func (r *Result) htmlTables() (all []Table) {
 	if r.Summary == nil && r.Compare == nil { // else the lines, or the tables, have what counts
 		all = append(all, counts)
 	}
-	all = slices.DeleteFunc(all, func(t Table) bool { return len(t.Rows) == 0 })
-	slices.SortStableFunc(all, func(a, b Table) int { // those that have the whole width are first
+	all = slices.DeleteFunc(all, func(t bench.Table) bool { return len(t.Rows) == 0 })
+	slices.SortStableFunc(all, func(a, b bench.Table) int { // those that have the whole width are first
 		switch {
 		case len(a.Columns) >= broad && len(b.Columns) < broad:
 			return -1
@@ -228,8 +233,8 @@ func (r *Result) htmlTables() (all []Table) {
 // the template says the same.
 const broad = 4
 
-func reasonTable(title string, counts map[string]uint64) Table {
-	t := Table{Title: title, Columns: []string{"reason", "count"}}
+func reasonTable(title string, counts map[string]uint64) bench.Table {
+	t := bench.Table{Title: title, Columns: []string{"reason", "count"}}
 	for _, why := range byCount(counts) {
 		t.Rows = append(t.Rows, []string{why, grouped(counts[why])})
 	}
@@ -237,13 +242,13 @@ func reasonTable(title string, counts map[string]uint64) Table {
 }
 
 // facts are what was used, and what with.
-func (r *Result) facts() (all []facts) {
+func (r view) facts() (all []facts) {
 	client := facts{Title: "The client used", Rows: [][2]string{
 		{"Processors", fmt.Sprintf("%.2f of %d", r.Client.Cores, r.Client.Allowed)},
 		{"Event loops", fmt.Sprint(r.Client.Loops)},
 		{"Memory", fmt.Sprintf("%.1f MB", float64(r.Client.Memory)/1e6)},
 	}}
-	if us, ok := clientMicros(r); ok && r.Summary == nil {
+	if us, ok := clientMicros(r.Result); ok && r.Summary == nil {
 		client.Rows = append(client.Rows, [2]string{"CPU for a message", fmt.Sprintf("%.2f µs", us)})
 	}
 	if r.Compare == nil { // else it is of no run
@@ -256,7 +261,7 @@ func (r *Result) facts() (all []facts) {
 			row("CPU for a message", fmt.Sprintf("%.2f µs", u.MicrosPerMessage))
 		}
 		row("Memory", fmt.Sprintf("%.1f MB, %.1f MB before", float64(u.Memory)/1e6, float64(u.MemoryBefore)/1e6))
-		if each, _ := memoryPerConn(r); each > 0 {
+		if each, _ := memoryPerConn(r.Result); each > 0 {
 			row("For each connection", groupedFloat(each)+" B")
 		}
 		row("Process", fmt.Sprint(u.PID))
