@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/headrace/headrace/bench/host"
 )
 
 // Compare is a plan: the same Echo against two servers, in turns, so that what the
@@ -182,7 +184,7 @@ func (c *comparing) ready(ctx context.Context, at *contender) error {
 	if at.pid == 0 {
 		return nil
 	}
-	process, err := FindProcess(at.pid)
+	process, err := host.FindProcess(at.pid)
 	if err == nil {
 		at.empty, err = process.Resident()
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/headrace/headrace/bench/host"
 	"github.com/headrace/headrace/engine"
 )
 
@@ -151,13 +152,23 @@ func TestCompareOfTwo(t *testing.T) {
 	}
 }
 
+// family is how many processes there are of this one and what it has started.
+func family(t *testing.T) int {
+	t.Helper()
+	self, err := host.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(self.Members())
+}
+
 // Two that listen at the same address are started one after the other, and ended.
 func TestCompareStartsServers(t *testing.T) {
 	t.Parallel()
 	c, target := asProcess(t, "")
 	c.Stop = 10 * time.Second
 	p := Compare{Echo: quick(), A: Side{URL: target.URL, Command: c}, B: Side{URL: target.URL, Command: c}, Rounds: 2, Restart: true}
-	before := len(childrenOf()[os.Getpid()])
+	before := family(t)
 	r, err := p.Run(context.Background(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +176,7 @@ func TestCompareStartsServers(t *testing.T) {
 	if n := len(r.Compare.Ratios); n < 3 || r.Compare.Ratios[2].What != "CPU" {
 		t.Errorf("%+v", r.Compare.Ratios)
 	}
-	if now := len(childrenOf()[os.Getpid()]); now != before {
+	if now := family(t); now != before {
 		t.Errorf("%d processes of ours, and %d before", now, before)
 	}
 	// One that does not come up ends the other.
@@ -174,7 +185,7 @@ func TestCompareStartsServers(t *testing.T) {
 	if _, err := p.Run(context.Background(), nil); err == nil || !strings.Contains(err.Error(), "B: \"sh\" ended before") || !strings.HasSuffix(err.Error(), "\n  no") {
 		t.Errorf("%v", err)
 	}
-	if now := len(childrenOf()[os.Getpid()]); now != before {
+	if now := family(t); now != before {
 		t.Errorf("%d processes of ours, and %d before", now, before)
 	}
 }
@@ -233,7 +244,7 @@ func TestComparePlansAreChecked(t *testing.T) {
 		"2 to 1000":      func(p *Compare) { p.Rounds = 1 },
 		"no ws://":       func(p *Compare) { p.B.URL = "http://h/" },
 		"one of both":    func(p *Compare) { p.A.Command, p.A.PID = started, 1 },
-		"cannot be boun": func(p *Compare) { p.B.Command.CPUs = CPUs{0} },
+		"cannot be boun": func(p *Compare) { p.B.Command.CPUs = host.CPUs{0} },
 		"started anew":   func(p *Compare) { p.Restart = true },
 		"same address":   func(p *Compare) { p.B.URL, p.A.Command, p.B.Command = p.A.URL, started, started },
 		"a duration":     func(p *Compare) { p.Echo.Duration = 0 },

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/headrace/headrace/bench/host"
 )
 
 // Compared is what a Compare has found.
@@ -118,7 +120,7 @@ func (c *comparing) report() *Result {
 	e, _ := p.Echo.withDefaults()
 	empty := Histogram{newHistogram()}
 	res := &Result{
-		Version: resultVersion, Job: "compare", URL: "A " + withoutPassword(p.A.URL) + ", B " + withoutPassword(p.B.URL), Started: c.began, Machine: ThisMachine(),
+		Version: resultVersion, Job: "compare", URL: "A " + withoutPassword(p.A.URL) + ", B " + withoutPassword(p.B.URL), Started: c.began, Machine: host.ThisMachine(),
 		Conns: e.Conns, Sizes: e.Sizes.String(), Rate: e.Rate, InFlight: e.InFlight, Latency: empty, Lag: empty, Handshake: empty,
 	}
 	f := &Compared{Seed: p.Seed, Restart: p.Restart, Ratios: ratios(c.rounds, e.Rate > 0)}

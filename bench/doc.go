@@ -19,5 +19,6 @@
 //
 // Every byte of an echo is checked, and losses, repetitions and changes of order are
 // counted as such. Result.Doubts says when the figures may be the client's rather than
-// the server's. Package report shows a Result as text or as a page, and two side by side.
+// the server's. Package report shows a Result as text or as a page, and two side by side;
+// package host looks at the machine and at the server's process.
 package bench

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/headrace/headrace/bench/host"
 )
 
 // Idle is a plan: connections that are opened and held, on which nothing is said but
@@ -112,6 +114,6 @@ func (p *Idle) source() (memorySource, error) {
 	if p.PID == 0 {
 		return nil, nil
 	}
-	process, err := FindProcess(p.PID)
+	process, err := host.FindProcess(p.PID)
 	return processMemory{process}, err
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/headrace/headrace/bench/host"
 )
 
 // Memory is what a server needs for connections that do nothing.
@@ -45,14 +47,14 @@ type memorySource interface {
 }
 
 // processMemory looks at a process of this machine.
-type processMemory struct{ Process }
+type processMemory struct{ host.Process }
 
 func (p processMemory) look(context.Context) (uint64, float64, error) {
 	resident, err := p.Resident()
 	return resident, -1, err
 }
 
-func (p processMemory) name() string       { return fmt.Sprintf("process %d", p.pid) }
+func (p processMemory) name() string       { return fmt.Sprintf("process %d", p.PID()) }
 func (processMemory) grain() time.Duration { return 50 * time.Millisecond }
 
 // looker looks at the server every now and then, from a goroutine of its own. Safe from

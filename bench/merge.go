@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/headrace/headrace/bench/host"
 )
 
 // Part is the result of one of several load testers that have run together.
@@ -277,17 +279,17 @@ func mergeFanouts(parts []Part) *FanoutResult {
 }
 
 // mergeMachines gives the machine if there was one, else what there was in sum.
-func mergeMachines(parts []Part) Machine {
+func mergeMachines(parts []Part) host.Machine {
 	m := parts[0].Result.Machine
 	if len(distinct(parts, func(r *Result) string { return fmt.Sprint(r.Machine) })) == 1 {
 		return m
 	}
-	about := func(of func(*Machine) string) string {
+	about := func(of func(*host.Machine) string) string {
 		return strings.Join(distinct(parts, func(r *Result) string { return of(&r.Machine) }), ", ")
 	}
-	m.Processor = about(func(m *Machine) string { return m.Processor })
-	m.Kernel = about(func(m *Machine) string { return m.Kernel })
-	m.Go = about(func(m *Machine) string { return m.Go })
+	m.Processor = about(func(m *host.Machine) string { return m.Processor })
+	m.Kernel = about(func(m *host.Machine) string { return m.Kernel })
+	m.Go = about(func(m *host.Machine) string { return m.Go })
 	m.Processors, m.Memory = 0, 0
 	for _, p := range parts {
 		m.Processors += p.Result.Machine.Processors

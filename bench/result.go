@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/headrace/headrace/bench/host"
 )
 
 // Result is what a run has measured. It goes to JSON and back.
@@ -47,7 +49,7 @@ type Result struct {
 
 	Client   Client        `json:"client"`
 	Server   *Usage        `json:"server,omitempty"` // if its process was looked at
-	Machine  Machine       `json:"machine"`
+	Machine  host.Machine  `json:"machine"`
 	Fanout   *FanoutResult `json:"fanout,omitempty"`
 	Search   *Found        `json:"search,omitempty"`   // job search
 	Compare  *Compared     `json:"compare,omitempty"`  // job compare

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"time"
 
+	"github.com/headrace/headrace/bench/host"
 	"github.com/headrace/headrace/engine"
 )
 
@@ -50,9 +50,10 @@ type session struct {
 	afterAt time.Duration // and until when
 
 	// What was used until the part that counts began.
-	client  processWatch
-	server  processWatch
-	looksAt bool // Target.PID is set
+	client  host.Watch
+	server  host.Watch
+	process host.Process // the server's
+	looksAt bool         // Target.PID is set
 	empty   uint64
 }
 
@@ -63,18 +64,18 @@ func newSession(t *Target, loops, conns int, result *Result, tell func(Progress)
 	}
 	s := &session{tell: tell, began: time.Now(), result: result, total: newRecorder(), looksAt: t.PID != 0}
 	if s.looksAt {
-		p, err := FindProcess(t.PID)
+		p, err := host.FindProcess(t.PID)
 		if err != nil {
 			return nil, err
 		}
-		s.server.process = p
+		s.process = p
 		s.empty, _ = p.Resident()
 	}
 	var err error
 	if s.fleet, err = newFleet(t, loops, conns); err != nil {
 		return nil, err
 	}
-	result.Version, result.URL, result.Started, result.Machine = resultVersion, t.shown(), time.Now(), ThisMachine()
+	result.Version, result.URL, result.Started, result.Machine = resultVersion, t.shown(), time.Now(), host.ThisMachine()
 	return s, nil
 }
 
@@ -97,8 +98,8 @@ func (s *session) connect(ctx context.Context, n int, how Opening, handler func(
 
 // startUsage begins to look at what client and server use.
 func (s *session) startUsage() {
-	s.client = Process{pid: os.Getpid()}.watch()
-	s.server = s.server.process.watch()
+	s.client = host.Self().Watch()
+	s.server = s.process.Watch()
 }
 
 // countFrom says from when on what is due counts.
@@ -207,21 +208,21 @@ func inMS(d time.Duration) float64 { return float64(d) / float64(time.Millisecon
 // noteUsage takes what client and server have used since startUsage into the result. It
 // is called when what counts is over, while the connections are still there.
 func (s *session) noteUsage(loops int) {
-	_, cores := s.client.since()
-	s.result.Client = Client{Cores: cores, Loops: loops, Allowed: processors()}
-	s.result.Client.Memory, _ = s.client.process.Resident()
+	_, cores := s.client.Since()
+	s.result.Client = Client{Cores: cores, Loops: loops, Allowed: host.Processors()}
+	s.result.Client.Memory, _ = host.Self().Resident()
 	if !s.looksAt {
 		return
 	}
-	p := s.server.process
+	p := s.process
 	_, err := p.CPU()
 	resident, _ := p.Resident() // none of one that is dead and not waited for
 	if err != nil || resident == 0 {
-		s.result.Doubts = append(s.result.Doubts, fmt.Sprintf("process %d, the server, was gone at the end: what it used is not known", p.pid))
+		s.result.Doubts = append(s.result.Doubts, fmt.Sprintf("process %d, the server, was gone at the end: what it used is not known", p.PID()))
 		return
 	}
-	u := &Usage{PID: p.pid, MemoryBefore: s.empty, Memory: resident}
-	used, cores := s.server.since()
+	u := &Usage{PID: p.PID(), MemoryBefore: s.empty, Memory: resident}
+	used, cores := s.server.Since()
 	u.Cores = cores
 	u.cpu = used
 	if conns := s.fleet.client.Connections(); conns > 0 && u.Memory > u.MemoryBefore {

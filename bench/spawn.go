@@ -12,13 +12,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/headrace/headrace/bench/host"
 	"github.com/headrace/headrace/engine"
 )
 
 // Command is a server to start: a program with its arguments, not for a shell.
 type Command struct {
 	Args []string
-	CPUs CPUs // that it may use; none: any
+	CPUs host.CPUs // that it may use; none: any
 
 	Start time.Duration // how long until it accepts a handshake; zero means 15 s
 	Stop  time.Duration // how long from SIGTERM to SIGKILL; zero means 5 s
@@ -63,9 +64,9 @@ func (c Command) start(ctx context.Context, t *Target) (*spawned, error) {
 
 // live starts the process and sees to its end. It keeps its thread, and ends it: the
 // process inherits the thread's processors, and is killed when the thread dies.
-func (s *spawned) live(cpus CPUs, started chan<- error) {
+func (s *spawned) live(cpus host.CPUs, started chan<- error) {
 	runtime.LockOSThread()
-	err := cpus.pin()
+	err := cpus.Pin()
 	if err == nil {
 		err = s.cmd.Start()
 	}

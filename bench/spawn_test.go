@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/headrace/headrace/bench/host"
 	"github.com/headrace/headrace/engine"
 )
 
@@ -90,7 +91,11 @@ func TestServerIsStartedAndEnded(t *testing.T) {
 		if err := target.accepts(context.Background()); err != nil {
 			t.Error(err)
 		}
-		pids := Process{s.cmd.Process.Pid, true}.members()
+		family, err := host.FindProcess(s.cmd.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids := family.Members()
 		if len(pids) != 2 {
 			t.Errorf("its processes are %v", pids)
 		}
@@ -118,7 +123,7 @@ func TestServerDiesEarly(t *testing.T) {
 		"must stay in the foreground":                   {Args: []string{"true"}},
 		"cannot be started":                             {Args: []string{"/nowhere/to/be found"}},
 		"within 100ms":                                  {Args: []string{"sleep", "600"}, Start: 100 * time.Millisecond},
-		"processors [1000]":                             {Args: []string{"true"}, CPUs: CPUs{1000}},
+		"processors [1000]":                             {Args: []string{"true"}, CPUs: host.CPUs{1000}},
 	} {
 		if _, err := c.start(context.Background(), target); err == nil || !strings.Contains(err.Error(), wants) {
 			t.Errorf("%q: %v", c.Args, err)
@@ -150,7 +155,7 @@ func TestServerIsBound(t *testing.T) {
 	}
 	before := list("/proc/self/status")
 	c, target := asProcess(t, "")
-	c.CPUs = CPUs{first}
+	c.CPUs = host.CPUs{first}
 	s, err := c.start(context.Background(), target)
 	if err != nil {
 		t.Fatal(err)
@@ -167,19 +172,6 @@ func TestServerIsBound(t *testing.T) {
 	for end := time.Now().Add(10 * time.Second); bound(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("a thread of our own is still bound")
-		}
-	}
-}
-
-func TestParseCPUs(t *testing.T) {
-	for text, want := range map[string]CPUs{"0": {0}, "0,2": {0, 2}, "4-7": {4, 5, 6, 7}, "3,1-2,2": {1, 2, 3}} {
-		if got, err := ParseCPUs(text); err != nil || !slices.Equal(got, want) {
-			t.Errorf("%q: %v %v", text, got, err)
-		}
-	}
-	for _, text := range []string{"", "a", "-1", "3-1", "1,", "99999", "0-99999"} {
-		if got, err := ParseCPUs(text); err == nil {
-			t.Errorf("%q: %v", text, got)
 		}
 	}
 }

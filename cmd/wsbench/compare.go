@@ -9,6 +9,7 @@ import (
 	"github.com/mattn/go-shellwords"
 
 	"github.com/headrace/headrace/bench"
+	"github.com/headrace/headrace/bench/host"
 )
 
 // reports is the part of output that is of use for two servers.
@@ -102,7 +103,7 @@ func (c *compareCmd) command(side, start, cpus string) (cmd bench.Command, err e
 		cpus = c.CPUsServer
 	}
 	if cpus != "" {
-		if cmd.CPUs, err = bench.ParseCPUs(cpus); err != nil {
+		if cmd.CPUs, err = host.ParseCPUs(cpus); err != nil {
 			return cmd, fmt.Errorf("--cpus-%s %w", side, err)
 		}
 	}

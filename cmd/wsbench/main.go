@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/headrace/headrace/bench"
+	"github.com/headrace/headrace/bench/host"
 )
 
 // The exit codes.
@@ -90,7 +91,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 		kong.Description("Measures WebSocket servers. Latency counts from when a message was due, every byte is checked, and the report says when the client was the slow one."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(c int) { code = c }),
-		kong.Vars{"version": fmt.Sprintf("wsbench %s (%s %s/%s)", bench.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)},
+		kong.Vars{"version": fmt.Sprintf("wsbench %s (%s %s/%s)", host.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {

@@ -53,6 +53,8 @@ func TestBreaks(t *testing.T) {
 		{"bench/plan.go", ours + "pubsub", "bench -> engine, codec;"},
 		{"bench/plan.go", "github.com/gorilla/websocket", "bench/peers"},
 		{"bench/report/page.go", ours + "bench", ""},
+		{"bench/session.go", ours + "bench/host", ""},
+		{"bench/host/process.go", ours + "bench", "bench/host -> nothing of ours"},
 		{"bench/report/page.go", ours + "engine", "bench/report -> bench;"},
 		{"bench/plan.go", "github.com/HdrHistogram/hdrhistogram-go", ""},
 		{"cmd/server/main.go", ours + "sockjs", ""},

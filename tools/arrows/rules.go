@@ -26,6 +26,7 @@ var layers = []layer{
 	{"pubsub", "engine", anyLibrary},
 	{"bench", "engine codec", anyLibrary},
 	{"bench/report", "bench", anyLibrary},
+	{"bench/host", "", anyLibrary},
 	{"engine", "codec", anyLibrary},
 	{"codec", "", "github.com/gobwas/ws github.com/segmentio/asm/utf8 github.com/klauspost/compress/flate"},
 }

@@ -12,7 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/headrace/headrace/bench"
+	"github.com/headrace/headrace/bench/host"
 	"github.com/headrace/headrace/bench/peers/process"
 )
 
@@ -21,7 +21,7 @@ type report struct {
 	Began                  time.Time
 	Command                string
 	Earlier                []string `json:",omitempty"` // what has measured the rest, where figures of earlier runs were kept
-	Machine                bench.Machine
+	Machine                host.Machine
 	ServerCore, ClientCore int
 	Procs                  int // GOMAXPROCS of the servers in Go
 	Rounds                 int
@@ -36,7 +36,7 @@ type version struct{ Name, Version string }
 
 func newReport(p *plan, f *field, cores process.Cores) *report {
 	r := &report{
-		Began: time.Now().UTC().Truncate(time.Second), Command: p.command, Machine: bench.ThisMachine(), ServerCore: cores.Server, ClientCore: cores.Client,
+		Began: time.Now().UTC().Truncate(time.Second), Command: p.command, Machine: host.ThisMachine(), ServerCore: cores.Server, ClientCore: cores.Client,
 		Procs: p.procs, Rounds: p.rounds, Per: p.per.Seconds(),
 	}
 	for i := range f.all {

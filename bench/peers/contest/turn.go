@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/headrace/headrace/bench"
+	"github.com/headrace/headrace/bench/host"
 	"github.com/headrace/headrace/bench/peers/process"
 )
 
@@ -128,7 +128,7 @@ func shakesTurn(s *process.Server, per time.Duration) (fig figuresOf, err error)
 // resident is what a server has when it has had a moment to settle.
 func resident(s *process.Server) (float64, error) {
 	time.Sleep(settleFor)
-	p, err := bench.FindProcess(s.PID())
+	p, err := host.FindProcess(s.PID())
 	if err != nil {
 		return 0, err
 	}

@@ -1,4 +1,4 @@
-package bench
+package host
 
 import (
 	"bufio"
@@ -23,7 +23,7 @@ type Machine struct {
 
 // ThisMachine looks around.
 func ThisMachine() Machine {
-	m := Machine{Processors: processors(), Go: runtime.Version(), Processor: runtime.GOARCH, Version: Version()}
+	m := Machine{Processors: Processors(), Go: runtime.Version(), Processor: runtime.GOARCH, Version: Version()}
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {
 		m.Kernel = unix.ByteSliceToString(name.Sysname[:]) + " " + unix.ByteSliceToString(name.Release[:])
@@ -58,8 +58,8 @@ func Version() string {
 	return build.Main.Version
 }
 
-// processors is how many this process may use.
-func processors() int {
+// Processors is how many this process may use.
+func Processors() int {
 	var may unix.CPUSet
 	if unix.SchedGetaffinity(0, &may) != nil {
 		return runtime.NumCPU()

@@ -1,4 +1,4 @@
-package bench
+package host
 
 import (
 	"bytes"
@@ -7,9 +7,9 @@ import (
 	"strconv"
 )
 
-// members are the numbers of a process and, if it is looked at with all that it has
+// Members are the numbers of a process and, if it is looked at with all that it has
 // started, of those that run now.
-func (p Process) members() []int {
+func (p Process) Members() []int {
 	all := []int{p.pid}
 	if !p.family {
 		return all

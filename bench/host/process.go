@@ -1,4 +1,4 @@
-package bench
+package host
 
 import (
 	"bytes"
@@ -9,18 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// Usage is what the server's process used in the part of a run that counts.
-type Usage struct {
-	PID              int     `json:"pid"`
-	Cores            float64 `json:"cores"`            // processors in use, on average
-	MicrosPerMessage float64 `json:"microsPerMessage"` // CPU for each message that came back
-	Memory           uint64  `json:"memory"`           // resident bytes at the end
-	MemoryBefore     uint64  `json:"memoryBefore"`     // resident bytes before the first connection
-	MemoryPerConn    float64 `json:"memoryPerConn"`    // of what was added, for each connection; 0: unknown, it has not grown
-
-	cpu time.Duration
-}
 
 // Process is a process of this machine that is looked at: the server, by number.
 type Process struct {
@@ -41,6 +29,12 @@ func FindProcess(pid int) (Process, error) {
 	return p, nil
 }
 
+// Self gives this process, without those that it has started.
+func Self() Process { return Process{pid: os.Getpid()} }
+
+// PID is its number.
+func (p Process) PID() int { return p.pid }
+
 // CPU is how long all threads of the process and of its family have run so far. A member
 // that has ended is not in it.
 func (p Process) CPU() (sum time.Duration, err error) {
@@ -56,7 +50,7 @@ func (p Process) CPU() (sum time.Duration, err error) {
 // cpus is what each member has used.
 func (p Process) cpus() map[int]time.Duration {
 	each := make(map[int]time.Duration)
-	for _, pid := range p.members() {
+	for _, pid := range p.Members() {
 		if used, err := cpuOf(pid); err == nil {
 			each[pid] = used
 		}
@@ -77,7 +71,7 @@ func cpuOf(pid int) (time.Duration, error) {
 // Resident is how many bytes of memory the process and its family have; what they share
 // counts for each.
 func (p Process) Resident() (sum uint64, err error) {
-	for i, pid := range p.members() {
+	for i, pid := range p.Members() {
 		n, err := residentOf(pid)
 		if err != nil && i == 0 {
 			return 0, err
@@ -100,21 +94,21 @@ func residentOf(pid int) (uint64, error) {
 	return pages * uint64(os.Getpagesize()), err
 }
 
-// processWatch measures what a process uses from some moment on.
-type processWatch struct {
+// Watch measures what a process uses from some moment on.
+type Watch struct {
 	process Process
 	began   time.Time
 	used    map[int]time.Duration // by each member until then
 }
 
-// watch begins. A process that is gone counts as idle.
-func (p Process) watch() processWatch {
-	return processWatch{p, time.Now(), p.cpus()}
+// Watch begins to. A process that is gone counts as idle.
+func (p Process) Watch() Watch {
+	return Watch{p, time.Now(), p.cpus()}
 }
 
-// since gives the CPU since the beginning, and how many processors that is on average. A
+// Since gives the CPU since the beginning, and how many processors that is on average. A
 // member that has ended since counts as idle.
-func (w processWatch) since() (used time.Duration, cores float64) {
+func (w Watch) Since() (used time.Duration, cores float64) {
 	for pid, now := range w.process.cpus() {
 		used += max(0, now-w.used[pid])
 	}

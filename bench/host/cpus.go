@@ -1,4 +1,4 @@
-package bench
+package host
 
 import (
 	"fmt"
@@ -34,8 +34,8 @@ func ParseCPUs(s string) (all CPUs, err error) {
 
 const maxCPU = 1024 // as many as a unix.CPUSet has
 
-// pin binds the calling thread, and what it starts, to the processors.
-func (c CPUs) pin() error {
+// Pin binds the calling thread, and what it starts, to the processors.
+func (c CPUs) Pin() error {
 	if len(c) == 0 {
 		return nil
 	}
