@@ -88,19 +88,18 @@ func TestLatestWithMaxRate(t *testing.T) {
 	l.waitLive("a")
 	began := time.Now()
 	n := 0
-	for time.Since(began) < 10*interval {
+	eventually(t, "several are delivered", func() bool {
 		n++
 		s.publish("a", "", fmt.Sprint(n))
-		time.Sleep(time.Millisecond)
-	}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.heard) > 8
+	})
 	took := time.Since(began)
 	all := l.wait("the last", func(all []heard) bool { return all[len(all)-1].payload == fmt.Sprint(n) })
 	deliveries := len(all) - 1
 	if most := int(took/interval) + 2; deliveries > most {
 		t.Errorf("%d deliveries in %v, at most %d may be", deliveries, took, most)
-	}
-	if deliveries < 3 {
-		t.Errorf("only %d deliveries in %v", deliveries, took)
 	}
 	sum := 0
 	for _, h := range all[1:] {
@@ -152,7 +151,18 @@ func TestMaxRateDeliversTheFirstAtOnce(t *testing.T) {
 	}
 }
 
+// What is fresh may be too old as well, where nobody runs for long enough: then it is tried
+// again.
 func TestDeadlineDropsWhatIsTooOld(t *testing.T) {
+	for range 10 {
+		if deadlineDropsWhatIsTooOld(t) || t.Failed() {
+			return
+		}
+	}
+	t.Error("what is fresh never comes")
+}
+
+func deadlineDropsWhatIsTooOld(t *testing.T) (freshCame bool) {
 	s := newStage(t, Config{MaxPending: 50}, engine.Endpoint{MaxQueue: 64 << 20}, 1)
 	l := s.join()
 	s.subscribe(l, "a", Options{Mode: Deadline, MaxAge: 200 * time.Millisecond, NoSnapshot: true})
@@ -169,24 +179,32 @@ func TestDeadlineDropsWhatIsTooOld(t *testing.T) {
 	s.publish("a", "", "fresh")
 	onShard(l, func() {})
 	l.dialed.ResumeRead()
-	got := withoutFiller(l.wait("all", func(all []heard) bool { return len(withoutFiller(all)) >= 2+1+50 }))
+	l.wait("b", func(all []heard) bool { return countKind(all, "update", "b") >= 50 })
+	var got []heard
+	eventually(t, "a has come, or was dropped", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		got = l.heard
+		return uint64(countKind(got, "update", "a"))+s.hub.Stats().DroppedLate >= 11
+	})
 	var a, b []string
-	for _, h := range got[2:] {
+	for _, h := range withoutFiller(got)[2:] {
 		if h.topic == "a" {
 			a = append(a, h.payload)
 		} else {
 			b = append(b, h.payload)
 		}
 	}
-	if strings.Join(a, " ") != "fresh" {
+	if freshCame = len(a) > 0; freshCame && strings.Join(a, " ") != "fresh" {
 		t.Errorf("of a came %v", a)
 	}
 	if len(b) != 50 || b[0] != "10" || b[49] != "59" {
 		t.Errorf("of b came %d: %v", len(b), b)
 	}
-	if st := s.hub.Stats(); st.DroppedLate != 10 || st.DroppedPending != 10 {
+	if st := s.hub.Stats(); int(st.DroppedLate) != 11-len(a) || st.DroppedPending != 10 {
 		t.Errorf("%d late, %d beyond the limit", st.DroppedLate, st.DroppedPending)
 	}
+	return freshCame
 }
 
 // A Latest subscriber whose peer has stopped reading for ever costs as much as there
