@@ -306,7 +306,7 @@ func TestFanoutWaitsForAcks(t *testing.T) {
 	} {
 		plan.AckTimeout = 100 * time.Millisecond
 		if answer != "" {
-			plan.AckTimeout = time.Second // it comes for sure
+			plan.AckTimeout = 3 * time.Second // it comes for sure
 		}
 		if _, err := tryFanout(t, joins(answer), plan); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", answer, err)
@@ -354,7 +354,7 @@ func TestFanoutClosedLoopGivesUp(t *testing.T) {
 		if m.name != "1" || n != 10 {
 			m.say(p)
 		}
-	}}, Fanout{Patience: 200 * time.Millisecond, Duration: 700 * time.Millisecond, Grace: 500 * time.Millisecond})
+	}}, Fanout{Patience: 200 * time.Millisecond, Duration: 2 * time.Second, Grace: 500 * time.Millisecond})
 	if f := r.Fanout; f.GaveUp < 1 || f.Gaps != 1 || r.Counts.Sent < 12 || f.Incomplete < 1 || !strings.Contains(fmt.Sprint(r.Doubts), "in vain for") {
 		t.Errorf("%+v %+v %v", r.Counts, f, r.Doubts)
 	}
