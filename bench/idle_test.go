@@ -9,10 +9,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 
 	"github.com/headrace/headrace/engine"
@@ -64,11 +66,11 @@ func TestIdleHoldsConnections(t *testing.T) {
 	}
 }
 
-// A server that closes idle connections with 1001 after half a second closes all of
-// them, none earlier.
+// A server that closes idle connections with 1001 after a second closes all of them, none
+// earlier.
 func TestIdleFindsWhoIsDropped(t *testing.T) {
 	t.Parallel()
-	url := serve(t, engine.Endpoint{Handler: engine.HandlerFuncs{}, IdleTimeout: 500 * time.Millisecond})
+	url := serve(t, engine.Endpoint{Handler: engine.HandlerFuncs{}, IdleTimeout: time.Second})
 	r := idle(t, Idle{Target: Target{URL: url}, Conns: 50, Duration: time.Minute})
 	if i := r.Idle; i.Dropped != 50 || len(i.Ends) != 1 || i.Ends[0].Why != "closed with 1001 no message for too long" || i.Ends[0].AgeP50 < 0.25 {
 		t.Errorf("%+v", i)
@@ -105,14 +107,21 @@ func TestIdleAsksWithPings(t *testing.T) {
 	}
 }
 
-// Of a server's connections every third breaks, the others stay; what it sends unasked
-// is counted.
+// Of a server's connections every third breaks when all are open, the others stay; what it
+// sends unasked is counted.
 func TestIdleWhenSomeBreak(t *testing.T) {
 	t.Parallel()
+	var greeted sync.WaitGroup
+	greeted.Add(60)
 	srv := serveRaw(t, func(n int, conn net.Conn) {
 		_ = wsutil.WriteServerText(conn, []byte("hello"))
+		_ = wsutil.WriteServerMessage(conn, ws.OpPing, nil)
+		if _, err := ws.ReadHeader(conn); err != nil { // the pong: it has read up to there
+			t.Error(err)
+		}
+		greeted.Done()
 		if n%3 == 0 {
-			time.Sleep(300 * time.Millisecond)
+			greeted.Wait()
 			_ = conn.(*net.TCPConn).SetLinger(0)
 			return
 		}
@@ -149,7 +158,13 @@ func TestConnectionsAreCountedWhenTheRunIsEnded(t *testing.T) {
 	defer l.Close()
 	ctx, cancel = context.WithCancel(context.Background())
 	defer cancel()
-	time.AfterFunc(300*time.Millisecond, cancel)
+	go func() {
+		if conn, err := l.Accept(); err == nil {
+			defer conn.Close()
+			cancel()
+			<-t.Context().Done()
+		}
+	}()
 	r, err = Storm{Target: Target{URL: "ws://" + l.Addr().String()}, Rate: 50, Duration: time.Minute, Loops: 1}.Run(ctx, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -161,8 +176,13 @@ func TestConnectionsAreCountedWhenTheRunIsEnded(t *testing.T) {
 
 func TestIdleAtAServerThatDies(t *testing.T) {
 	t.Parallel()
-	srv := serveRaw(t, func(_ int, conn net.Conn) { sink(conn) })
-	time.AfterFunc(300*time.Millisecond, srv.die)
+	var srv *rawServer
+	srv = serveRaw(t, func(n int, conn net.Conn) {
+		if n == 30 {
+			srv.die()
+		}
+		sink(conn)
+	})
 	r := idle(t, Idle{Target: Target{URL: srv.url}, Opening: Opening{Rate: 100, AtOnce: 1}, Conns: 60, Duration: time.Minute})
 	if i := r.Idle; i.Left != 0 || i.Refused == 0 || i.Opened == 0 || i.DroppedBefore == 0 {
 		t.Errorf("%+v, refused %v", i, r.Refused)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/headrace/headrace/engine"
 )
 
 // Of a server that is gone nothing is told as if it were measured.
@@ -13,8 +15,10 @@ func TestServerThatIsGone(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	url := serve(t, onMessage(echoes))
-	time.AfterFunc(100*time.Millisecond, func() { _ = cmd.Process.Kill() })
+	url := serve(t, onMessage(func(c *engine.Conn, op engine.Op, p []byte) {
+		_ = cmd.Process.Kill() // with the first, so it was there when the run began
+		echoes(c, op, p)
+	}))
 	r := run(t, Echo{Target: Target{URL: url, PID: cmd.Process.Pid}, Rate: 100, Duration: 400 * time.Millisecond})
 	_ = cmd.Wait()
 	if r.Server != nil || !strings.Contains(strings.Join(r.Doubts, "\n"), "was gone at the end") {

@@ -36,7 +36,7 @@ phases:
 `)
 	noErrors(t, r)
 	last := r.Series[len(r.Series)-1]
-	if len(r.Series) != 3 || last.At < r.Seconds+0.2 || last.Received == 0 || last.Max < 300 {
+	if len(r.Series) < 2 || last.At < r.Seconds+0.2 || last.Received == 0 || last.Max < 300 {
 		t.Errorf("%+v, of %v s", r.Series, r.Seconds)
 	}
 	if at := r.Counted.Sub(r.Started); at <= 0 || at > 10*time.Second {
