@@ -385,7 +385,7 @@ func TestFeedHeartbeat(t *testing.T) {
 // Connections that have ended get no heartbeats, and are not kept.
 func TestFeedBeatsForget(t *testing.T) {
 	opts := defaults()
-	opts.addrs = []string{"127.0.0.1:0"}
+	opts.addrs, opts.feed.heartbeat = []string{"127.0.0.1:0"}, time.Hour // none of them comes
 	srv := makeServer(t, &opts, engine.Observer{})
 	addr, topics := runServer(t, srv.Server), srv.topics
 	count := func() (n int) {

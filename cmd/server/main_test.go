@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -107,18 +108,29 @@ func TestLocalhostIsBothAddresses(t *testing.T) {
 	if !isHere("::1") {
 		t.Skip("this machine has no ::1")
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(free.Addr().String())
-	_ = free.Close()
+	port := freePort(t)
 	startServer(t, func(o *options) { o.addrs = []string{"localhost:" + port} })
 	for _, ip := range []string{"127.0.0.1", "::1"} {
 		c := dial(t, net.JoinHostPort(ip, port), "/echo")
 		c.say(ip)
 		c.hear(ip)
 	}
+}
+
+// freePort gives a port of 127.0.0.1 that is free, and stays so: none of those that the
+// system gives to whoever asks for any, as other tests do meanwhile.
+func freePort(t *testing.T) (port string) {
+	t.Helper()
+	for range 1000 {
+		port = fmt.Sprint(10_000 + rand.IntN(20_000))
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // A server on a unix socket is there for who may write to it.

@@ -215,13 +215,8 @@ func TestExitCodes(t *testing.T) {
 // before the first client does, and the clients are told when to come again.
 func TestProcessIsDrained(t *testing.T) {
 	t.Parallel()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	internal := free.Addr().String()
-	_ = free.Close()
-	file := writeConfig(t, "addr: [\"127.0.0.1:0\", \"[::]:0\"]\ndrain-code: 1001\ndrain-window: 700ms\nlog-format: json\n")
+	internal := "127.0.0.1:" + freePort(t)
+	file := writeConfig(t, "addr: [\"127.0.0.1:0\", \"[::]:0\"]\ndrain-code: 1001\ndrain-window: 700ms\nclose-timeout: 20s\nshutdown-timeout: 30s\nlog-format: json\n")
 	cmd := exec.Command(binary, "--addr", "127.0.0.1:0")
 	cmd.Env = append(os.Environ(), "HEADRACE_CONFIG="+file, "HEADRACE_DRAIN_CODE=1012", "HEADRACE_INTERNAL_ADDR="+internal)
 	p := startCommand(t, cmd)
@@ -259,10 +254,11 @@ func TestProcessIsDrained(t *testing.T) {
 				t.Errorf("/healthz at the end: %d, %q", res.StatusCode, body)
 			}
 			c.send(ws.OpClose, payload)
+			_ = c.conn.Close() // the server waits for that
 		}()
 	}
 	for range all {
-		if took := <-told; took > 3*time.Second {
+		if took := <-told; took > 10*time.Second { // the shutdown's end is far
 			t.Errorf("a Close frame came after %v", took)
 		}
 	}
