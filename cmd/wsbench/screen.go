@@ -38,9 +38,14 @@ type screen struct {
 	drawn []int // how wide the rows are that stand there
 }
 
-// redraw is how often a dashboard is drawn anew. What somebody has typed into it stands
-// there so long.
-const redraw = 250 * time.Millisecond
+const (
+	// redraw is how often a dashboard is drawn anew. What somebody has typed into it stands
+	// there so long.
+	redraw = 250 * time.Millisecond
+	// signalDelay is how much sooner than a signal the timer may be that has it drawn. When
+	// the program is stopped and goes on, both are due.
+	signalDelay = 50 * time.Millisecond
+)
 
 func newScreen(to *os.File) *screen {
 	s := &screen{
@@ -93,7 +98,7 @@ func (s *screen) head(w io.Writer, at decor.Statistics) error {
 	case <-s.continued: // the shell has written below: what the library goes up by is new
 		fmt.Fprint(s.to, strings.Repeat("\n", len(s.drawn)))
 		up = 0
-	default:
+	case <-time.After(signalDelay):
 	}
 	fmt.Fprint(w, "\r\x1b[K")
 	if up > 0 {
