@@ -78,7 +78,7 @@ func TestEchoOfAHealthyServer(t *testing.T) {
 		"large":       {InFlight: 1, Conns: 2, Sizes: Sizes{Min: 1 << 20, Max: 1 << 20}},
 	} {
 		p.URL = url
-		p.Warmup = 200 * time.Millisecond
+		p.Warmup, p.Grace, p.Patience = 200*time.Millisecond, ample, ample
 		r := run(t, p)
 		if r.Counts.Errors() != 0 || r.Counts.Sent == 0 || r.Counts.Received != r.Counts.Sent || r.Latency.TotalCount() != int64(r.Counts.Received) {
 			t.Errorf("%s: %+v, %d latencies, ended %v", name, r.Counts, r.Latency.TotalCount(), r.Ended)

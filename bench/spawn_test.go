@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -49,15 +50,25 @@ func TestActsAsServer(t *testing.T) {
 	}
 }
 
+// freeAddress is one that is free, and stays so: its port is none of those that the system
+// gives to whoever asks for any, as other tests do meanwhile.
+func freeAddress(t *testing.T) (addr string) {
+	t.Helper()
+	for range 1000 {
+		addr = fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(20_000))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			_ = l.Close()
+			return addr
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
 // asProcess is the command of such a server, and its target.
 func asProcess(t *testing.T, how string) (Command, *Target) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := freeAddress(t)
 	c := Command{
 		Args:  []string{"env", actAsServer + "=" + addr + how, os.Args[0], "-test.run=^TestActsAsServer$"},
 		Start: time.Minute, Stop: time.Minute,

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 )
@@ -95,11 +96,16 @@ func (o *onTerminal) awaitMore(redraws int) {
 	o.awaitTimes(erase, strings.Count(o.text(), erase)+redraws)
 }
 
-// measuringOnATerminal is a run whose first figures are there.
+// measuringOnATerminal is a run whose first figures are there, and drawn to the last row.
 func measuringOnATerminal(t *testing.T) *onTerminal {
 	o := startOnTerminal(t, nil, "echo", serveEcho(t, 0), "--rate=100", "--conns=1", "--warmup=0s", "--duration=10m")
 	o.await(" sent ")
 	o.awaitMore(1)
+	for end := time.Now().Add(time.Minute); !strings.HasSuffix(o.text(), " back\r\n"); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the terminal has got %q at the end", o.text())
+		}
+	}
 	return o
 }
 

@@ -30,6 +30,9 @@ func certificate(t *testing.T) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
+// patience is how long a message may take.
+const patience = 20 * time.Second
+
 // Every library does every job that it is said to do, with every byte of every message.
 func TestEveryKindEchoes(t *testing.T) {
 	cert := certificate(t)
@@ -59,6 +62,7 @@ func TestEveryKindEchoes(t *testing.T) {
 				r, err := bench.Echo{
 					Target: bench.Target{URL: scheme + addr + "/", Compress: o.Deflate != Plain, TLS: &tls.Config{InsecureSkipVerify: true}},
 					Conns:  4, InFlight: depth, Text: text, Sizes: bench.Sizes{Min: 20, Max: most}, Duration: 200 * time.Millisecond, Loops: 1,
+					Patience: patience, Grace: patience,
 				}.Run(context.Background(), nil)
 				if err != nil {
 					t.Errorf("%s, %s%s: %v", k.Name, scheme, o.Deflate, err)
