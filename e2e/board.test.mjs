@@ -53,7 +53,7 @@ class Board extends Page {
     const deadline = Date.now() + 15_000;
     for (;;) {
       const figures = Object.fromEntries(await Promise.all(ids.map(async (id) => [id, await this.figure(id)])));
-      if (fit(figures)) return figures;
+      if (await fit(figures)) return figures;
       assert.ok(Date.now() < deadline, `${what}: ${JSON.stringify(figures)}`);
       await this.tab.waitForTimeout(100);
     }
@@ -179,6 +179,7 @@ describe("The tick board", () => {
     await own.status("Live, queue");
     await own.until(["messages", "shown"], (f) => f.messages > 300 && f.shown > 0, "ticks come");
     await own.level(slow);
+    await own.until([], async () => (await own.speed()).lag > 1500, "it falls behind"); // so the Close frame stands behind much
     await own.show("Console");
     await own.tab.waitForFunction(() => counted.open === 0, undefined, { polling: 50 }); // its frames would be counted
     const { frames } = await own.counted();

@@ -28,6 +28,7 @@ function breathe() {
 
 class Stream {
   #breathed = 0;
+  #left = false;
   #stream;
   #reader;
   #writer;
@@ -47,14 +48,14 @@ class Stream {
       this.#reader = streams.readable.getReader();
       this.#writer = streams.writable.getWriter();
       on.opened();
-      for (let text; (text = await this.#read(turn)) !== undefined; ) on.message(text);
+      for (let text; (text = await this.#read(turn)) !== undefined; ) if (!this.#left) on.message(text);
     }
     on.closed(await ended);
   }
 
   /** The next message, undefined after the last. */
   async #read(turn) {
-    const wait = turn();
+    const wait = this.#left ? null : turn();
     if (wait) await wait;
     if (performance.now() - this.#breathed > breathMs) {
       await breathe();
@@ -69,8 +70,8 @@ class Stream {
   }
 
   close(code, reason) {
+    this.#left = true; // what comes is read, and thrown away: the Close frame stands behind it
     this.#stream.close({ closeCode: code, reason });
-    this.#reader?.cancel().catch(() => {}); // what has come is not read: the Close frame stands behind it
   }
 }
 
