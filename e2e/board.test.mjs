@@ -127,8 +127,9 @@ describe("The tick board", () => {
     await board.tab.getByRole("button", { name: "Cut and recover" }).click();
     const told = board.tab.locator("#recovery:not(:empty)");
     await told.waitFor();
-    const [, recovered] = (await told.textContent()).match(/^Back: recovered ([\d,]+) messages in 50 topics, nothing is missing$/) ?? [];
-    assert.ok(Number(recovered?.replaceAll(",", "")) > 50, await told.textContent());
+    const said = await told.textContent();
+    const [, recovered] = said.match(/^Back: recovered ([\d,]+) messages in 50 topics, nothing is missing$/) ?? [];
+    assert.ok(Number(recovered?.replaceAll(",", "")) > 50, said);
     await board.until(["messages"], (f) => f.messages > 300, "ticks come again");
     assert.equal(await board.figure("gaps"), 0);
     await board.tab.locator("#recovery:empty").waitFor({ state: "attached" }); // it is news for a while only

@@ -43,8 +43,8 @@ function pieceOf(pool, size, isText, rand) {
   return pool.subarray(Math.min(from, to), to);
 }
 
-/** Sends one message, in one frame or in several with pings between them; gives the pings. */
-function sendMessage(ws, message, isText, rand) {
+/** Sends one message, in one frame or in several with pings between them, and with one before it at least if it is the first; gives the pings. */
+function sendMessage(ws, message, isText, isFirst, rand) {
   const pings = [];
   const ping = () => {
     const payload = Buffer.from(`${rand()}`.repeat(5).slice(0, Math.floor(rand() * 80)));
@@ -54,7 +54,7 @@ function sendMessage(ws, message, isText, rand) {
   const frames = rand() < 0.3 ? 2 + Math.floor(rand() * 4) : 1;
   const cuts = Array.from({ length: frames - 1 }, () => Math.floor(rand() * (message.length + 1))).sort((a, b) => a - b);
   [...cuts, message.length].forEach((to, i) => {
-    if (rand() < 0.1) ping();
+    if (rand() < 0.1 || (isFirst && i === 0)) ping();
     ws.send(message.subarray(cuts[i - 1] ?? 0, to), { binary: !isText, fin: i === frames - 1 });
   });
   return pings;
@@ -90,7 +90,9 @@ async function converse(url, options, count, seed, pools, stats) {
         const isText = rand() < 0.5;
         const message = pieceOf(isText ? pools.text : pools.binary, Math.min(limit, edges[sent] ?? sizeOf(rand, limit)), isText, rand);
         awaited.push({ message, isText });
-        pings.push(...sendMessage(ws, message, isText, rand));
+        const sentPings = sendMessage(ws, message, isText, sent === 0, rand);
+        pings.push(...sentPings);
+        stats.pings += sentPings.length;
         inFlight += message.length;
         stats.bytes += message.length;
         sent++;
@@ -135,7 +137,7 @@ export async function echo(t, { host, secure }, options) {
   const { messages, connections, path = "/echo" } = options;
   const seed = Number(process.env.E2E_SEED || Date.now() % 2 ** 31);
   const pools = makePools(random(seed));
-  const stats = { echoes: 0, pongs: 0, bytes: 0, read: 0, written: 0 };
+  const stats = { echoes: 0, pings: 0, pongs: 0, bytes: 0, read: 0, written: 0 };
   const began = Date.now();
   await Promise.all(
     Array.from({ length: connections }, (_, i) => converse(`${secure ? "wss" : "ws"}://${host}${path}`, options, messages / connections, seed + i, pools, stats)),
@@ -143,7 +145,8 @@ export async function echo(t, { host, secure }, options) {
     throw new Error(`${e.message} (again with E2E_SEED=${seed})`, { cause: e });
   });
   assert.equal(stats.echoes, messages);
-  assert.ok(stats.pongs > messages / 20, `${stats.pongs} pongs`);
+  assert.equal(stats.pongs, stats.pings);
+  assert.ok(stats.pings >= connections, `${stats.pings} pings`);
   const seconds = ((Date.now() - began) / 1000).toFixed(1);
   t.diagnostic(`${stats.echoes} messages, ${(stats.bytes / 2 ** 20).toFixed(0)} MiB each way, ${stats.pongs} pongs, ${seconds} s, seed ${seed}`);
   return stats;

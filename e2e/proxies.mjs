@@ -110,6 +110,7 @@ defaults
   timeout client 30s
   timeout server 30s
   timeout tunnel ${idle}s
+  timeout check 20s
 frontend in
   bind ${host}${certificate ? ` ssl crt ${pem}` : ""}
   ${mode === "http" ? "stats uri /haproxy" : ""}

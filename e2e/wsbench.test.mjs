@@ -16,12 +16,12 @@ const bun = "node_modules/.bin/bun";
 const jobs = {
   ws: {
     "open loop, binary": ["--rate", "2000", "--size", "20-2000"],
-    "closed loop, text": ["--inflight", "4", "--text", "--size", "40"],
+    "closed loop, text": ["--inflight", "4", "--patience", "20s", "--text", "--size", "40"],
     "open loop, text, compressed": ["--rate", "1000", "--text", "--compress", "--size", "300"],
   },
   wss: {
     "open loop, text": ["--rate", "1000", "--text", "--size", "16-200"],
-    "closed loop, binary, compressed": ["--inflight", "2", "--compress", "--size", "100-70000"],
+    "closed loop, binary, compressed": ["--inflight", "2", "--patience", "20s", "--compress", "--size", "100-70000"],
   },
 };
 const [conns, seconds] = [20, 0.5];
@@ -76,7 +76,7 @@ for (const [name, { start: startServer, skip }] of Object.entries(servers)) {
             assert.match(said, /every byte of every message came back once, in order/);
             assert.equal(received, sent);
             if (result.rate) assert.ok(Math.abs(sent - result.rate * seconds) <= conns, `${sent} sent of ${result.rate * seconds}`);
-            else assert.ok(sent >= conns * result.inFlight, `${sent} sent`);
+            else assert.ok(sent > 0, "nothing was sent once the warm-up was over");
           });
         }
       });
