@@ -24,7 +24,7 @@ type Config struct {
 	History, HistoryBytes int
 
 	// NoLastValues keeps no newest payload per key: a new subscriber gets what is
-	// published from then on, and no snapshot.
+	// published from then on, and no snapshot, as with Options.NoSnapshot.
 	NoLastValues bool
 
 	// MaxTopics is how many topics there may be, and MaxKeys how many keys each may

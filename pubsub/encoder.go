@@ -29,7 +29,8 @@ const (
 	// SnapshotEnd comes behind them.
 	SnapshotEnd
 	// Recovered says that the messages from the subscriber's position on follow, up
-	// to Position, and that nothing is missing.
+	// to Position, and that nothing is missing. With a Count of 0 it also says to one
+	// that gave no position, and begins without a snapshot, where that is.
 	Recovered
 	// Live says that everything that the topics of Pattern held has been sent: from
 	// here on messages come as they are published.

@@ -22,6 +22,9 @@ type fence struct {
 	lost   string   // topics that match this pattern get a mark that says so; "": none
 	again  int      // how often the topic's snapshot has begun again
 
+	tell   bool     // where the topics are that begin with nothing has to be told
+	untold []*topic // those of which it still has; others may use the slice too
+
 	passed map[*topic]passage
 	opened bool   // all have come
 	last   uint64 // then: the fence can go when so many messages of the shard are done

@@ -73,7 +73,7 @@ func TestRecovery(t *testing.T) {
 		{"the future", Options{Since: map[string]Position{"a": future}, NoSnapshot: true}, "snapshot(a@7,0)! end(a@7,0)! live"},
 		{"no such topic", Options{Since: map[string]Position{"b": future}}, "snapshot(b@0,0)! end(b@0,0)! live"},
 		{"latest", Options{Mode: Latest, Since: map[string]Position{"a": at[0]}}, "recovered(a@7,6) a:k2=2@2 a:k3=3@3 a:k4=4@4 a:k5=5@5 a:k6=6@6 a:k7=7@7 live"},
-		{"not asked for", Options{NoSnapshot: true}, "live"},
+		{"not asked for", Options{NoSnapshot: true}, "recovered(a@7,0) live"},
 	} {
 		l := s.join()
 		pattern := "a"

@@ -75,10 +75,10 @@ func (s *shard) joinAt(sub *subscription, t *topic, at Position) {
 }
 
 // joins says whether a subscription goes on with a topic that its connection had.
-func (sub *subscription) joins(t *topic) bool {
-	if sub.follows {
-		return true
-	}
+func (sub *subscription) joins(t *topic) bool { return sub.follows || sub.isBeside(t) }
+
+// isBeside says whether an older subscription of the connection has the topic.
+func (sub *subscription) isBeside(t *topic) bool {
 	for _, other := range sub.owner.live {
 		if other == sub {
 			break
@@ -96,28 +96,9 @@ func (s *shard) reached(sub *subscription, t *topic, at Position) Position {
 	if !sub.joins(t) {
 		return at
 	}
-	first := at.Seq + 1
-	look := func(events []*event) {
-		for _, e := range events {
-			if e != nil && e.topic == t && e.epoch == at.Epoch {
-				first = min(first, e.seq)
-			}
-		}
-	}
-	look(s.batch.events)
-	look(s.incoming[s.incomingAt:])
-	s.mu.Lock()
-	look(s.queue)
-	s.mu.Unlock()
-	for _, other := range sub.owner.live {
-		if other.waiting != nil && matches(other.pattern, t.name) {
-			other.waiting.forget(func(e *event) bool { look([]*event{e}); return false })
-		}
-	}
-	if p, ok := sub.fence.passed[t]; ok && p.Epoch == at.Epoch {
-		first = max(first, p.Seq+1)
-	}
-	return Position{at.Epoch, first - 1}
+	reached := map[*topic]Position{t: at}
+	s.putBeforeWhatComes(sub, reached)
+	return reached[t]
 }
 
 // deliverOnce is deliverTo where subscriptions match the same topics: each message comes

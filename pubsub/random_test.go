@@ -358,7 +358,8 @@ func (c *cast) randomLife(t *testing.T, rng *rand.Rand, patterns []string) {
 }
 
 // aside has subscriptions beside one come and go, that match some of the same topics and
-// begin with nothing, and has it begin anew with nothing: of all that nothing may be heard.
+// begin with nothing, and has it begin anew with nothing: of all that nothing may be heard but
+// where the topics are.
 func (c *cast) aside(t *testing.T, rng *rand.Rand, l *listener, pattern string, o Options) (stop func()) {
 	o.Since, o.NoSnapshot = nil, true
 	others := slices.DeleteFunc(slices.Clone(c.topics), func(name string) bool { return !matches(pattern, name) })

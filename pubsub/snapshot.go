@@ -42,6 +42,7 @@ func (s *shard) start(sub *subscription) {
 			s.sendMarks(sub, Mark{Kind: SnapshotBegin, Topic: sub.pattern, Position: at})
 		}
 	}
+	f.tell = o.NoSnapshot || h.cfg.NoLastValues && !isLiteral(sub.pattern) // else marks say it
 	s.activate(sub)
 }
 
@@ -54,20 +55,25 @@ func (f *fence) addVanished(h *Hub, since map[string]Position) {
 	}
 }
 
-// search looks up the topics of a subscription's pattern. Subscriptions that come
-// together share the list.
+// search looks up the topics whose values a subscription begins with.
 func (s *shard) search(sub *subscription) {
 	f, h := sub.fence, s.hub
 	f.search = false
-	if at := h.topicsAt.Load(); s.found.pattern != sub.pattern || s.found.at != at {
-		s.found = search{sub.pattern, at, h.matching(sub.pattern)}
-		slices.SortFunc(s.found.topics, compareTopics)
-	}
-	f.topics = s.found.topics
+	f.topics = s.matching(sub.pattern)
 	f.addVanished(h, sub.options.Since)
 	if len(f.topics) == 0 && len(f.marks) == 0 && isLiteral(sub.pattern) {
 		f.marks = append(f.marks, Mark{Kind: SnapshotBegin, Topic: sub.pattern})
 	}
+}
+
+// matching gives the topics of a pattern, in the order in which they were made.
+// Subscriptions that come together share the list.
+func (s *shard) matching(pattern string) []*topic {
+	if at := s.hub.topicsAt.Load(); s.found.pattern != pattern || s.found.at != at {
+		s.found = search{pattern, at, s.hub.matching(pattern)}
+		slices.SortFunc(s.found.topics, compareTopics)
+	}
+	return s.found.topics
 }
 
 // search is the topics that a pattern matched in a state of the hub.
@@ -107,7 +113,7 @@ func (s *shard) restart(sub *subscription, lost string) {
 	} else { // there is nothing to begin again with
 		f.search = false
 		if old := sub.fence; old != nil {
-			f.topics, f.next, f.part = old.topics, old.next, old.part
+			f.topics, f.next, f.part, f.tell, f.untold = old.topics, old.next, old.part, old.tell, old.untold
 		}
 		for _, t := range s.hub.matching(sub.pattern) {
 			if lost != "" && matches(lost, t.name) && len(f.marks) < maxPositions {
@@ -139,6 +145,9 @@ func (s *shard) continueSnapshot(sub *subscription) (more bool) {
 	}
 	for range topicsPerTurn { // what is read is sent, or begun, before anything else can come of it
 		if f.part == nil && !s.nextPart(sub) {
+			if s.tellPositions(sub) {
+				return true
+			}
 			s.endSnapshot(sub)
 			return false
 		}

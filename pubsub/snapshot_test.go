@@ -190,7 +190,10 @@ func TestSinceOfAVanishedTopic(t *testing.T) {
 	for _, o := range []Options{{Since: since}, {Since: since, Mode: Latest}, {Since: since, NoSnapshot: true}} {
 		for _, pattern := range []string{"a.x", "a.*"} {
 			want := vanished + "live"
-			if pattern == "a.*" && !o.NoSnapshot {
+			switch {
+			case pattern == "a.*" && o.NoSnapshot:
+				want = vanished + "recovered(a.y@1,0) live"
+			case pattern == "a.*":
 				want = vanished + "snapshot(a.y@1,1) a.y:=1@1 end(a.y@1,1) live"
 			}
 			l := s.join()

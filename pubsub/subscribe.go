@@ -60,8 +60,9 @@ type Options struct {
 	// that this is no longer known.
 	Since map[string]Position
 
-	// NoSnapshot leaves out the values that topics have at the beginning, and the marks
-	// that go with them.
+	// NoSnapshot leaves out the values that topics have at the beginning. A mark
+	// (Recovered, with a Count of 0) says where each one is of which Since says nothing,
+	// up to 1000 of them, so that the subscriber can come back.
 	NoSnapshot bool
 }
 

@@ -16,6 +16,8 @@ type waiting interface {
 	next(now time.Duration, most int) (e *event, skipped, late int)
 	// forget takes out those for which gone holds.
 	forget(gone func(e *event) bool)
+	// each calls f with all of them, and with the Seq of the first that each stands for.
+	each(f func(e *event, from uint64))
 	len() int
 	// oldest is when the first one was published.
 	oldest() time.Duration
@@ -34,7 +36,8 @@ type newest struct {
 type slot struct {
 	*event
 	skipped int
-	unseen  bool // the subscriber does not know the key
+	from    uint64 // Seq of the first that it stands for
+	unseen  bool   // the subscriber does not know the key
 }
 
 type slotKey struct {
@@ -55,10 +58,10 @@ func (n *newest) add(e *event, _ time.Duration) (dropped, late int) {
 	if n.at == nil {
 		n.at = make(map[slotKey]int)
 	}
-	key, next := slotKey{e.topic, e.key}, slot{event: e, unseen: e.fresh}
+	key, next := slotKey{e.topic, e.key}, slot{event: e, from: e.seq, unseen: e.fresh}
 	if at, ok := n.at[key]; ok {
 		old := n.empty(at)
-		next.skipped, next.unseen = old.skipped+1, old.unseen
+		next.skipped, next.from, next.unseen = old.skipped+1, old.from, old.unseen
 		if e.deleted && old.unseen {
 			delete(n.at, key)
 			return 0, 0
@@ -80,6 +83,14 @@ func (n *newest) forget(gone func(e *event) bool) {
 		if s.event != nil && gone(s.event) {
 			delete(n.at, slotKey{s.topic, s.key})
 			n.empty(i)
+		}
+	}
+}
+
+func (n *newest) each(f func(e *event, from uint64)) {
+	for _, s := range n.slots {
+		if s.event != nil {
+			f(s.event, s.from)
 		}
 	}
 }
@@ -119,11 +130,7 @@ func (n *newest) next(_ time.Duration, most int) (e *event, skipped, late int) {
 
 // events gives all of them.
 func (n *newest) events() (all []*event) {
-	for _, s := range n.slots {
-		if s.event != nil {
-			all = append(all, s.event)
-		}
-	}
+	n.each(func(e *event, _ uint64) { all = append(all, e) })
 	return all
 }
 
@@ -174,6 +181,12 @@ func (w *inOrder) forget(gone func(e *event) bool) {
 	w.bytes = 0
 	for _, e := range w.events {
 		w.bytes += e.size()
+	}
+}
+
+func (w *inOrder) each(f func(e *event, from uint64)) {
+	for _, e := range w.events[w.first:] {
+		f(e, e.seq)
 	}
 }
 

@@ -139,13 +139,23 @@ func TestFeedSubscribe(t *testing.T) {
 
 func TestFeedWithoutSnapshot(t *testing.T) {
 	addr, hub := startFeed(t, nil)
-	publish(t, hub, "a", "", `1`)
+	at := publish(t, hub, "a", "", `1`)
 	c := dial(t, addr, "/feed")
 	c.say(`{"type":"subscribe","topic":"a","snapshot":false}`)
 	c.hear(`{"type":"subscribed","topic":"a","mode":"queue"}`)
+	c.hear(fmt.Sprintf(`{"type":"recovered","topic":"a","epoch":%d,"seq":1,"count":0}`, at.Epoch))
 	c.hear(`{"type":"live","topic":"a"}`)
 	publish(t, hub, "a", "", `2`)
 	c.hear(`{"type":"update","topic":"a","seq":2,"data":2}`)
+	_ = c.conn.Close()
+
+	publish(t, hub, "a", "", `3`)
+	c = dial(t, addr, "/feed") // comes back with what it has heard
+	c.say(fmt.Sprintf(`{"type":"subscribe","topic":"a","snapshot":false,"since":{"a":{"epoch":%d,"seq":2}}}`, at.Epoch))
+	c.hear(`{"type":"subscribed","topic":"a","mode":"queue"}`)
+	c.hear(fmt.Sprintf(`{"type":"recovered","topic":"a","epoch":%d,"seq":3,"count":1}`, at.Epoch))
+	c.hear(`{"type":"update","topic":"a","seq":3,"data":3}`)
+	c.hear(`{"type":"live","topic":"a"}`)
 }
 
 // When an unsubscribe is answered, nothing more comes of the subscription.
