@@ -57,9 +57,9 @@ type Sink interface {
 	// Next gives a message the next place of its topic in this hub, and delivers it.
 	Next(p Publication) (Position, error)
 	// Deliver takes a message in its place. A new epoch takes the place of all that
-	// was known of the topic, and its subscribers get a snapshot. An error, such as
-	// ErrBusy or ErrTooManyKeys, says that the message was not taken: it may be
-	// delivered again, and else the next one of its topic shows the gap.
+	// was known of the topic, and its subscribers get a snapshot. An error says that the
+	// message was not taken: ErrBusy, after which it may be delivered again, or what
+	// Publish would refuse it with. Else the next one of its topic shows the gap.
 	Deliver(p Publication) error
 	// Restore says what a topic held at a position: the newest message of each key, and
 	// the last messages without a gap, oldest first; either may be nil. It is passed

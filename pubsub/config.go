@@ -60,7 +60,8 @@ type Config struct {
 	// AllowPublish, if not nil, is the same for PublishFrom.
 	AllowPublish func(c *engine.Conn, topic string) error
 
-	// Logger is told of panics in the Encoder, and of marks that are not UTF-8. Nil means slog.Default.
+	// Logger is told of panics in the Encoder, and of marks that are not UTF-8. Nil means
+	// slog.Default.
 	Logger *slog.Logger
 }
 

@@ -48,9 +48,12 @@ type Mark struct {
 }
 
 // Encoder makes the messages of a hub's protocol. Its methods are called from any
-// goroutine, several at once, and must not call the hub. An update is encoded once, whatever the number of its
-// subscribers, unless it says that something was skipped. Text that is not UTF-8 is not sent: publishing such an update
-// gives ErrBadPayload, and a mark ends the connection that it is for.
+// goroutine, several at once, and must not call the hub. An update is encoded once,
+// whatever the number of its subscribers, unless it says that something was skipped.
+//
+// Text that is not UTF-8 is not sent: publishing such an update gives ErrBadPayload, and
+// what is for one subscriber ends its connection. It is the same with a panic, for which
+// publishing gives ErrEncoder.
 type Encoder interface {
 	// Op is the kind of the messages, engine.Text or engine.Binary.
 	Op() engine.Op

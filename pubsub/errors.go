@@ -19,6 +19,9 @@ var (
 	// ErrBadPayload says that the message for subscribers is a text message and not
 	// UTF-8: every one of them would have to end its connection (RFC 6455 §8.1).
 	ErrBadPayload = errors.New("pubsub: the text message would not be UTF-8")
+	// ErrEncoder says that Config.Encoder has panicked over the message. Config.Logger is
+	// told where.
+	ErrEncoder = errors.New("pubsub: the encoder has panicked")
 	// ErrBadKey says that a key is not UTF-8.
 	ErrBadKey = errors.New("pubsub: the key is not UTF-8")
 	// ErrBusy says that a loop is Config.MaxBacklog behind. Nothing was published.

@@ -3,6 +3,7 @@ package pubsub
 import (
 	"bytes"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -76,7 +77,8 @@ func (h *Hub) Close() error {
 // loop: see engine.Endpoint.Workers.
 //
 // An error says that nothing was published: ErrBadTopic, ErrBadKey, ErrBadPayload,
-// ErrTooLong, ErrTooManyTopics, ErrTooManyKeys, ErrBusy, ErrHubClosed, or one of the broker.
+// ErrEncoder, ErrTooLong, ErrTooManyTopics, ErrTooManyKeys, ErrBusy, ErrHubClosed, or one of
+// the broker.
 func (h *Hub) Publish(topic, key string, payload []byte) (Position, error) {
 	return h.publish(Publication{Topic: topic, Key: key, Payload: payload})
 }
@@ -244,18 +246,25 @@ func (h *Hub) matching(pattern string) (topics []*topic) {
 	return topics
 }
 
-// encode makes the event of a message, nil if it is no message.
-func (h *Hub) encode(t *topic, p *Publication) *event {
-	e := &event{
+// encode makes the event of a message. A panic of the Encoder is an error: it may be in a
+// goroutine of the broker, who has nothing to do with it.
+func (h *Hub) encode(t *topic, p *Publication) (e *event, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			h.cfg.Logger.Error("panic in an encoder; its message is refused", "topic", t.name, "panic", r, "stack", string(debug.Stack()))
+			e, err = nil, ErrEncoder
+		}
+	}()
+	e = &event{
 		topic: t, key: strings.Clone(p.Key), seq: p.Seq, epoch: p.Epoch, deleted: p.Deleted, at: h.now(),
 		payload: p.Payload,
 	}
 	u := e.update(0)
 	if e.message = h.message(func(dst []byte) []byte { return h.cfg.Encoder.AppendUpdate(dst, &u) }); e.message == nil {
-		return nil
+		return nil, ErrBadPayload
 	}
 	e.payload = within(e.message.Payload(), p.Payload)
-	return e
+	return e, nil
 }
 
 // message makes a message of what an Encoder appends, nil of text that is not UTF-8.

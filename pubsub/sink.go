@@ -40,17 +40,10 @@ var (
 func (k *sink) Deliver(p Publication) error {
 	h, renewed := (*Hub)(k), false
 	_, err := h.take(&p, func(t *topic) error {
-		switch {
-		case p.Epoch == t.pos.Epoch && p.Seq <= t.pos.Seq:
+		if p.Epoch == t.pos.Epoch && p.Seq <= t.pos.Seq {
 			return errKnown
-		case p.Epoch != t.pos.Epoch && t.pos.Epoch != 0:
-			renewed = true
-			t.values = nil
-			fallthrough
-		case p.Seq != t.pos.Seq+1:
-			t.history.clear()
-			t.cleared = p.Seq
 		}
+		renewed = t.isRenewedBy(p.Epoch)
 		return nil
 	})
 	if renewed && err == nil {
@@ -63,10 +56,13 @@ func (k *sink) Deliver(p Publication) error {
 }
 
 // take makes an event of a message, once place has seen to its position, and hands it
-// to the loops that want it.
+// to the loops that want it. An error leaves the topic as it was.
 func (h *Hub) take(p *Publication, place func(t *topic) error) (Position, error) {
 	if h.closed.Load() {
 		return Position{}, ErrHubClosed
+	}
+	if err := h.check(p); err != nil {
+		return Position{}, err
 	}
 	for {
 		t, err := h.makeTopic(p.Topic)
@@ -98,9 +94,9 @@ func (h *Hub) takeInto(t *topic, p *Publication, place func(t *topic) error) (po
 	if err := place(t); err != nil {
 		return pos, err
 	}
-	e := h.encode(t, p)
-	if e == nil {
-		return pos, ErrBadPayload
+	e, err := h.encode(t, p)
+	if err != nil {
+		return pos, err
 	}
 	t.remember(e, &h.cfg)
 	h.stats.published.Add(1)
@@ -181,10 +177,7 @@ func (h *Hub) restored(t *topic, p *Publication) (*event, error) {
 	if err := h.check(p); err != nil {
 		return nil, err
 	}
-	if e := h.encode(t, p); e != nil {
-		return e, nil
-	}
-	return nil, ErrBadPayload
+	return h.encode(t, p)
 }
 
 // Lost implements Sink.

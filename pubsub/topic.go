@@ -58,8 +58,21 @@ func (e *event) update(skipped int) Update {
 // newEpoch gives an epoch that no earlier one of this topic is likely to have had.
 func newEpoch() uint64 { return 1 + rand.Uint64N(1<<53-1) }
 
-// remember makes e the newest message. The caller holds mu.
+// isRenewedBy says whether an epoch is another one than that of the messages before. The
+// caller holds mu.
+func (t *topic) isRenewedBy(epoch uint64) bool { return t.pos.Epoch != 0 && epoch != t.pos.Epoch }
+
+// remember makes e the newest message. A new epoch takes the place of all, and nothing is
+// recovered across a gap. The caller holds mu.
 func (t *topic) remember(e *event, cfg *Config) {
+	renewed := t.isRenewedBy(e.epoch)
+	if renewed {
+		t.values = nil
+	}
+	if renewed || e.seq != t.pos.Seq+1 {
+		t.history.clear()
+		t.cleared = e.seq
+	}
 	t.pos = Position{e.epoch, e.seq}
 	t.used = e.at
 	t.history.add(e, cfg.History, cfg.HistoryBytes)
