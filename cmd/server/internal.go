@@ -54,7 +54,7 @@ func internalPages(srv *service, metrics http.Handler) http.Handler {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return mux
+	return dotsAreTopics(mux)
 }
 
 func (s *internalSide) addr() net.Addr { return s.listener.Addr() }

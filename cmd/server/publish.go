@@ -24,6 +24,23 @@ func (t *topics) servePublish(mux *http.ServeMux) {
 	}
 }
 
+// dottedTopics are the topics that ServeMux takes for ways through folders, and leads away
+// from with a 307, and how it takes them for topics.
+var dottedTopics = map[string]string{"/publish/.": "/publish/%2E", "/publish/..": "/publish/%2E%2E"}
+
+// dotsAreTopics has them answered as the bad topics that they are.
+func dotsAreTopics(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path, ok := dottedTopics[r.URL.EscapedPath()]; ok {
+			u := *r.URL
+			u.RawPath = path
+			r = r.WithContext(r.Context()) // a copy
+			r.URL = &u
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // publishTimeout is how long a body may take.
 const publishTimeout = 30 * time.Second
 

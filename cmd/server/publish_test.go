@@ -81,6 +81,13 @@ func TestPublishByHTTP(t *testing.T) {
 		{"POST", "second?key=%zz", token, "1", 400},
 		{"DELETE", "second?kee=a", token, "", 400},
 		{"POST", "a.*", token, "1", 400},
+		{"POST", ".", token, "1", 400},
+		{"POST", "..", token, "1", 400},
+		{"POST", "%2e%2e", token, "1", 400},
+		{"POST", "...", token, "1", 400},
+		{"DELETE", "..?key=a", token, "", 400},
+		{"POST", "..", "", "1", 401},
+		{"GET", "..", token, "", 405},
 		{"POST", "a%2Fb%20c", token, "1", 400},
 		{"DELETE", "a..b", token, "", 400},
 		{"POST", "second?key=%FF", token, "1", 400},
@@ -93,6 +100,9 @@ func TestPublishByHTTP(t *testing.T) {
 		res, body := askHTTP(t, tt.method, base+tt.path, tt.authorization, tt.body)
 		if res.StatusCode != tt.status {
 			t.Errorf("%s %s with %q: %d, %q; want %d", tt.method, tt.path, tt.authorization, res.StatusCode, body, tt.status)
+		}
+		if strings.HasPrefix(tt.path, ".") && tt.status == 400 && body != "token 1, \"\", is empty\n" {
+			t.Errorf("%s %s says %q", tt.method, tt.path, body)
 		}
 		if tt.status == 401 && res.Header.Get("WWW-Authenticate") != "Bearer" {
 			t.Errorf("401 with %v", res.Header)
@@ -120,8 +130,10 @@ func TestPublishCutsChunkedBody(t *testing.T) {
 // Without a token there is no such path, and on the public address there never is.
 func TestPublishIsOff(t *testing.T) {
 	_, internal := startMeasured(t, nil)
-	if res, _ := askHTTP(t, "POST", "http://"+internal+"/publish/a", "Bearer ", "1"); res.StatusCode != 404 {
-		t.Errorf("without a token: %d, want 404", res.StatusCode)
+	for _, topic := range []string{"a", ".."} {
+		if res, _ := askHTTP(t, "POST", "http://"+internal+"/publish/"+topic, "Bearer ", "1"); res.StatusCode != 404 {
+			t.Errorf("without a token: %d for %s, want 404", res.StatusCode, topic)
+		}
 	}
 	addr, _ := startMeasured(t, func(o *options) { o.feed.publishToken = "t" })
 	if res, _ := askHTTP(t, "POST", "http://"+addr+"/publish/a", "Bearer t", "1"); res.StatusCode != 404 && res.StatusCode != 405 {
