@@ -118,6 +118,9 @@ func (r *request) parsePublish(all members) (err error) {
 	if all["data"] == nil {
 		return badMessage("data is missing")
 	}
+	if hasLoneSurrogate(all["data"]) {
+		return badMessage("data" + halfCharacter)
+	}
 	r.data = compact(all["data"])
 	return nil
 }
@@ -152,14 +155,20 @@ func (m members) text(name string, must bool) (s string, err error) {
 	case v[0] != '"' || json.Unmarshal(v, &s) != nil:
 		return "", badMessage(name + " must be a string")
 	case hasLoneSurrogate(v):
-		return "", badMessage(name + " has half a character: a surrogate without the other")
+		return "", badMessage(name + halfCharacter)
 	}
 	return s, nil
 }
 
+const halfCharacter = " has half a character: a surrogate without the other"
+
 // hasLoneSurrogate says whether valid JSON has an escape such as \ud800 that is half of a
-// pair. It stands for no character (RFC 8259 §8.2), and encoding/json puts U+FFFD there.
+// pair. It stands for no character (RFC 8259 §8.2): encoding/json puts U+FFFD there, and
+// others refuse the whole message that it is in.
 func hasLoneSurrogate(v json.RawMessage) bool {
+	if !bytes.Contains(v, []byte(`\u`)) { // as nearly always
+		return false
+	}
 	high := false // the escape before, at the very place before this one
 	for i := 0; i < len(v); i++ {
 		var u uint64

@@ -88,6 +88,8 @@ func TestParseRequestRefuses(t *testing.T) {
 		`{"type":"subscribe","topic":"a\udc00"}`:                                    {"bad-message", "topic has half a character: a surrogate without the other"},
 		`{"type":"subscribe","topic":"\ud800\ud800\udc00"}`:                         {"bad-message", "topic has half a character: a surrogate without the other"},
 		`{"type":"publish","topic":"a","key":"\uD800","data":1}`:                    {"bad-message", "key has half a character: a surrogate without the other"},
+		`{"type":"publish","topic":"a","data":"\ud800"}`:                            {"bad-message", "data has half a character: a surrogate without the other"},
+		`{"type":"publish","topic":"a","data":[{"\uDFFF\ud800":"\\u00e4"}]}`:        {"bad-message", "data has half a character: a surrogate without the other"},
 		since(`{"a\udfff":{"epoch":1,"seq":1}}`):                                    {"bad-message", `since must be {"topic":{"epoch":…,"seq":…}}`},
 		`{"type":"subscribe","topic":"a","snapshot":"no"}`:                          {"bad-message", "snapshot must be true or false"},
 		`{"type":"subscribe","topic":"a","snapshot":null}`:                          {"bad-message", "snapshot must be true or false"},

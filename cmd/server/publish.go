@@ -71,6 +71,8 @@ func (t *topics) publish(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusBadRequest, "the body did not come whole")
 	case !json.Valid(body) || !utf8.Valid(body):
 		say(w, http.StatusBadRequest, "the body is no JSON")
+	case hasLoneSurrogate(body):
+		say(w, http.StatusBadRequest, "the body"+halfCharacter)
 	default:
 		t.put(w, r, func(topic, key string) (pubsub.Position, error) {
 			return t.feed.hub.Publish(topic, key, compact(body))

@@ -75,6 +75,8 @@ func TestPublishByHTTP(t *testing.T) {
 		{"POST", "second", token, "{", 400},
 		{"POST", "second", token, "1 2", 400},
 		{"POST", "second", token, "\"\xff\"", 400},
+		{"POST", "second", token, `{"a":"\ud800"}`, 400},
+		{"POST", "second", token, `{"a\ud83c\udf0a":"\\ud800"}`, 200},
 		{"POST", "a..b", token, "1", 400},
 		{"POST", "second?kee=a", token, "1", 400},
 		{"POST", "second?key=a&key=b", token, "1", 400},
