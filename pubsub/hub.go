@@ -172,6 +172,21 @@ func (h *Hub) Subscribers(topic string) int {
 	return n
 }
 
+// HasTopic reports whether there is a topic with messages that pattern matches, remembered
+// as Config.Retain says.
+func (h *Hub) HasTopic(pattern string) (found bool) {
+	if checkPattern(pattern) != nil {
+		return false
+	}
+	h.topicsMu.RLock()
+	defer h.topicsMu.RUnlock()
+	h.tree.match(pattern, func(t *topic) bool {
+		found = t.position().Epoch != 0
+		return !found
+	})
+	return found
+}
+
 func (h *Hub) now() time.Duration { return time.Since(h.born) }
 
 // topic gives a topic, nil when there is none.

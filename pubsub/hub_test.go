@@ -330,6 +330,25 @@ func TestTopicsAreForgotten(t *testing.T) {
 	}
 }
 
+func TestHasTopic(t *testing.T) {
+	h, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ok := h.Publish("a.x", "", []byte("1"))
+	_, no := h.Publish("b.y", "", []byte("\xff"))
+	if ok != nil || no == nil {
+		t.Fatal(ok, no)
+	}
+	for pattern, want := range map[string]bool{
+		"a.x": true, "a.*": true, ">": true, "a": false, "a.>": true, "b.y": false, "b.>": false, "*": false, "": false, "a..": false,
+	} {
+		if got := h.HasTopic(pattern); got != want {
+			t.Errorf("%q: %v", pattern, got)
+		}
+	}
+}
+
 func TestPayloads(t *testing.T) {
 	s := newStage(t, Config{Encoder: Payloads{Kind: engine.Text}}, engine.Endpoint{}, 1)
 	s.publish("a", "", `update a "" 0 1 0 before`)

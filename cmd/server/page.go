@@ -60,7 +60,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // pages serves all that is no WebSocket.
 func pages(routes []route, srv *service) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", serveIndex(srv.topics.demo.on()))
+	mux.HandleFunc("GET /{$}", serveIndex(srv.topics.hasTicks))
 	mux.HandleFunc("GET /board", toBoard)
 	for _, a := range assets {
 		mux.HandleFunc(a.pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -76,15 +76,17 @@ func pages(routes []route, srv *service) http.Handler {
 }
 
 // serveIndex serves the page; where there are ticks they are what it shows first.
-func serveIndex(ticks bool) http.HandlerFunc {
-	page, err := pageFiles.ReadFile(indexFile)
+func serveIndex(hasTicks func() bool) http.HandlerFunc {
+	console, err := pageFiles.ReadFile(indexFile)
 	if err != nil {
 		panic(err) // it is embedded
 	}
-	if ticks {
-		page = bytes.Replace(page, []byte(consoleFirst), []byte(ticksFirst), 1)
-	}
+	ticks := bytes.Replace(console, []byte(consoleFirst), []byte(ticksFirst), 1)
 	return func(w http.ResponseWriter, r *http.Request) {
+		page := console
+		if hasTicks() {
+			page = ticks
+		}
 		w.Header().Set("Content-Type", htmlType)
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(page))
 	}

@@ -86,6 +86,13 @@ func TestTicksComeFirst(t *testing.T) {
 			t.Errorf("with the market %+v the page lacks %s, or has another: %d", market, want, n)
 		}
 	}
+	addr, hub := startFeed(t, nil)
+	for _, tt := range []struct{ topic, want string }{{"room.ticks", consoleFirst}, {"ticks.acme", ticksFirst}} {
+		publish(t, hub, tt.topic, "", `1`)
+		if _, body := get(t, addr, "GET", "/"); !strings.Contains(body, tt.want) {
+			t.Errorf("when %s is published the page lacks %s", tt.topic, tt.want)
+		}
+	}
 }
 
 // A WebSocket handshake for a path that is none.

@@ -68,6 +68,13 @@ func (t *topics) start() {
 	}
 }
 
+// boardTopics are what the tick board shows.
+const boardTopics = "ticks.*"
+
+// hasTicks says whether there is something for the tick board: the demonstration, or what
+// somebody has published.
+func (t *topics) hasTicks() bool { return t.demo.on() || t.feed.hub.HasTopic(boardTopics) }
+
 // close ends what start has begun, and the hubs. It comes after the server's end.
 func (t *topics) close() {
 	t.stop()
