@@ -257,7 +257,7 @@ func (a *actor) gone(info engine.CloseInfo) {
 	d := a.lane
 	hurt := a.isHurt()
 	if !a.ours {
-		d.endOf(info, hurt)
+		d.endOf(a.number, info, hurt)
 	}
 	for seq := a.out.first; seq != a.out.next; seq++ {
 		if due := a.out.at[int(seq)&(len(a.out.at)-1)]; due != returned {

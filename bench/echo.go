@@ -54,6 +54,7 @@ type echoConn struct {
 
 // echoJob sends messages over connections and expects them back.
 type echoJob struct {
+	target  *Target
 	content *content
 	sizes   Sizes
 	began   time.Time
@@ -68,8 +69,8 @@ type echoJob struct {
 	lost []uint32 // connections that have ended, by number
 }
 
-func newEchoJob(content *content, sizes Sizes, depth int, patience time.Duration) *echoJob {
-	j := &echoJob{content: content, sizes: sizes, began: time.Now(), depth: depth, most: patience}
+func newEchoJob(target *Target, content *content, sizes Sizes, depth int, patience time.Duration) *echoJob {
+	j := &echoJob{target: target, content: content, sizes: sizes, began: time.Now(), depth: depth, most: patience}
 	j.lanes = newLanes(func(l *engine.Loop, number int) *echoLane {
 		d := &echoLane{job: j, rng: rand.New(rand.NewPCG(uint64(number), 1))}
 		d.settle = d.endTurn
@@ -110,7 +111,7 @@ func (h connHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
 	d := e.lane
 	d.rec.gone += uint64(e.out.missing())
 	if !e.ours {
-		d.rec.end(info)
+		d.rec.end(d.job.target, int(e.number), info)
 		d.rec.Lost += uint64(e.out.missingSince(time.Duration(d.job.from.Load())))
 	}
 	e.out = outstanding{}

@@ -3,6 +3,9 @@ package bench
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"net/http"
+	"slices"
 	"time"
 
 	"github.com/headrace/headrace/engine"
@@ -185,6 +188,17 @@ func (p *Fanout) targets() (subscribers, publishers Target) {
 	subscribers, publishers = p.Target, p.Target
 	subscribers.URL, publishers.URL = p.SubscribeURL, p.PublishURL
 	return subscribers, publishers
+}
+
+// teller gives a target that knows the secrets of subscribers and publishers.
+func (p *Fanout) teller() *Target {
+	t := p.Target
+	if p.Bearer != "" {
+		t.Header = http.Header{}
+		maps.Copy(t.Header, p.Header)
+		t.Header["Authorization"] = append(slices.Clone(t.Header["Authorization"]), p.Bearer)
+	}
+	return &t
 }
 
 func (p *Fanout) op() engine.Op { return opOf(!p.Binary) }

@@ -15,6 +15,7 @@ import (
 // connection; who may touch what they hold stands with it.
 type fanJob struct {
 	plan    *Fanout
+	target  *Target // of all who connect or POST, but for its URL
 	content *fanContent
 	began   time.Time
 	from    atomic.Int64 // what is due from here on counts, in nanoseconds since the job began
@@ -42,7 +43,7 @@ type fanRoom struct{ ready atomic.Int32 }
 
 func newFanJob(plan *Fanout, began time.Time) *fanJob {
 	j := &fanJob{
-		plan: plan, content: newFanContent(plan.Sizes.Max), began: began,
+		plan: plan, target: plan.teller(), content: newFanContent(plan.Sizes.Max), began: began,
 		subscribers: make([]subscriber, plan.Subscribers), publishers: make([]publisher, plan.Publishers),
 		rooms: make([]fanRoom, plan.Rooms), skipped: []byte(plan.Skipped),
 		subscribe: parsed(plan.Subscribe...), introduce: parsed(plan.Introduce...), publish: parsed(plan.Publish)[0],
@@ -96,13 +97,16 @@ func (j *fanJob) sends() bool { return j.now() < time.Duration(j.until.Load()) }
 // counts says whether what was due at a time counts.
 func (j *fanJob) counts(due time.Duration) bool { return due >= time.Duration(j.from.Load()) }
 
-// keepFirst keeps the first message of its kind, shortened.
-func keepFirst(at *atomic.Pointer[string], p []byte) {
+// keepFirst keeps the first message of its kind, one to connection i, shortened.
+func (j *fanJob) keepFirst(at *atomic.Pointer[string], i int, p []byte) {
 	if at.Load() == nil {
-		text := said(string(bytes.ToValidUTF8(p[:min(len(p), 200)], nil)))
+		text := j.target.conceal(i, string(bytes.ToValidUTF8(p[:min(len(p), maxTold)], nil)))
 		at.CompareAndSwap(nil, &text)
 	}
 }
+
+// maxTold is how many bytes of a message are told.
+const maxTold = 200
 
 // fanLane is what one loop does: it sends what is due on the publishers that are on it,
 // one after the other, and measures what its subscribers receive. What is not atomic is

@@ -159,7 +159,7 @@ func (s *postings) send(ctx context.Context, p *publisher, w *fanWriter, due tim
 	defer s.mu.Unlock()
 	if err != nil && ctx.Err() == nil {
 		s.rec.fanned().refused++
-		keepFirst(&s.job.refusal, []byte(err.Error()))
+		s.job.keepFirst(&s.job.refusal, p.number, []byte(err.Error()))
 	}
 	if !arrived(err) {
 		return p.end(s.rec, s.job, of, expected, err)

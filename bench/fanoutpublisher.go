@@ -117,14 +117,14 @@ func (h pubHandler) OnOpen(c *engine.Conn) {
 func (h pubHandler) OnMessage(c *engine.Conn, _ engine.Op, p []byte) {
 	if h.job.plan.Refused.In(p) {
 		c.User().(*publisher).lane.rec.fanned().refused++
-		keepFirst(&h.job.refusal, p)
+		h.job.keepFirst(&h.job.refusal, h.number, p)
 	}
 }
 
 // OnClose implements engine.Handler.
 func (h pubHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
 	if p, ok := c.User().(*publisher); ok {
-		p.lane.rec.end(info)
+		p.lane.rec.end(h.job.target, h.number, info)
 		p.lane.leave(p)
 	}
 }

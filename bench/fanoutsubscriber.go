@@ -65,9 +65,9 @@ func (h subHandler) OnMessage(c *engine.Conn, _ engine.Op, p []byte) {
 		s.becomesReady()
 	case s.awaits > 0:
 		if j.plan.Refused.In(p) {
-			keepFirst(&j.refusal, p)
+			j.keepFirst(&j.refusal, h.number, p)
 		}
-		keepFirst(&j.heard, p)
+		j.keepFirst(&j.heard, h.number, p)
 	default:
 		s.lane.rec.fanned().other++
 	}
@@ -195,7 +195,7 @@ func (h subHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
 		return
 	}
 	j, rec := h.job, s.lane.rec
-	rec.end(info)
+	rec.end(j.target, h.number, info)
 	if s.awaits >= 0 {
 		j.gone.Add(1)
 	} else {

@@ -26,7 +26,7 @@ func (p Idle) Run(ctx context.Context, tell func(Progress)) (*Result, error) {
 		return nil, err
 	}
 	defer s.close()
-	r := &idleRun{session: s, plan: &plan, job: newIdleJob(s.began, plan.PingEvery)}
+	r := &idleRun{session: s, plan: &plan, job: newIdleJob(&plan.Target, s.began, plan.PingEvery)}
 	r.looker = newLooker(source, s.began, s.fleet.client.Connections)
 	if r.looker.look(ctx); r.looker.err != nil {
 		return nil, r.looker.err
@@ -35,7 +35,7 @@ func (p Idle) Run(ctx context.Context, tell func(Progress)) (*Result, error) {
 	defer stop()
 	var sampling sync.WaitGroup
 	sampling.Go(func() { r.looker.run(looking) })
-	err = s.connect(ctx, plan.Conns, plan.Opening, func(int) engine.Handler { return idleHandler{r.job} })
+	err = s.connect(ctx, plan.Conns, plan.Opening, func(i int) engine.Handler { return idleHandler{r.job, i} })
 	r.opened = s.now()
 	if err == nil {
 		r.hold(ctx)

@@ -14,15 +14,16 @@ import (
 
 // idleJob holds connections.
 type idleJob struct {
-	began time.Time
-	every time.Duration // from one ping on a connection to the next; 0: none
-	until atomic.Int64  // no pings are sent from here on
+	target *Target
+	began  time.Time
+	every  time.Duration // from one ping on a connection to the next; 0: none
+	until  atomic.Int64  // no pings are sent from here on
 
 	lanes *lanes[*idleLane]
 }
 
-func newIdleJob(began time.Time, every time.Duration) *idleJob {
-	j := &idleJob{began: began, every: every}
+func newIdleJob(target *Target, began time.Time, every time.Duration) *idleJob {
+	j := &idleJob{target: target, began: began, every: every}
 	j.lanes = newLanes(func(l *engine.Loop, _ int) *idleLane {
 		d := &idleLane{job: j, ends: make(endings), gaps: newGaps()}
 		d.lane = newLane(l, d.run)
@@ -93,8 +94,11 @@ type idleConn struct {
 	number   uint32        // of our last ping
 }
 
-// idleHandler is the handler of all connections.
-type idleHandler struct{ job *idleJob }
+// idleHandler is the handler of one connection.
+type idleHandler struct {
+	job    *idleJob
+	number int
+}
 
 // OnOpen implements engine.Handler.
 func (h idleHandler) OnOpen(c *engine.Conn) {
@@ -144,7 +148,7 @@ func (h idleHandler) OnClose(c *engine.Conn, info engine.CloseInfo) {
 		d.left.add(e.pings)
 	} else {
 		d.rec.Dropped++
-		d.ends.add(ending(info), now, now-e.opened)
+		d.ends.add(h.job.target.ending(h.number, info), now, now-e.opened)
 	}
 	if e.asked != 0 {
 		d.rec.Lost++

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -117,18 +116,10 @@ func (r *recorder) arrived(how arrival) {
 	}
 }
 
-// end counts the end of a connection, unless it is our own.
-func (r *recorder) end(info engine.CloseInfo) {
+// end counts the end of connection i of a target, unless it is our own.
+func (r *recorder) end(t *Target, i int, info engine.CloseInfo) {
 	if !errors.Is(info.Err, engine.ErrShutdown) {
 		r.Dropped++
-		r.reasons[ending(info)]++
+		r.reasons[t.ending(i, info)]++
 	}
-}
-
-// ending says in a few words how a connection ended.
-func ending(info engine.CloseInfo) string {
-	if info.Code == engine.CloseAbnormal && info.Err != nil {
-		return said(info.Err.Error())
-	}
-	return fmt.Sprintf("closed with %d %s", info.Code, said(info.Reason))
 }

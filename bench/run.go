@@ -39,7 +39,7 @@ func (p *Echo) begin(ctx context.Context, result *Result, tell func(Progress)) (
 		return nil, err
 	}
 	result.byChance = p.Poisson
-	r := &echoRun{session: s, plan: p, job: newEchoJob(newContent(p.op(), p.Sizes.Max), p.Sizes, p.InFlight, p.Patience)}
+	r := &echoRun{session: s, plan: p, job: newEchoJob(&p.Target, newContent(p.op(), p.Sizes.Max), p.Sizes, p.InFlight, p.Patience)}
 	r.job.began = s.began
 	err = s.connect(ctx, p.Conns, p.Opening, r.handler)
 	if err == nil {

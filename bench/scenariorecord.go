@@ -119,17 +119,17 @@ func oneUnsent(c *Counts)      { c.NotSent++ }
 func oneConnEnded(c *Counts)   { c.Dropped++ }
 func oneMessageSent(c *Counts) { c.Sent++ }
 
-// endOf counts the end of a connection that we have not wanted.
-func (d *actorLane) endOf(info engine.CloseInfo, disturbed bool) {
+// endOf counts the end of connection i that we have not wanted.
+func (d *actorLane) endOf(i int, info engine.CloseInfo, disturbed bool) {
 	if errors.Is(info.Err, engine.ErrShutdown) {
 		return
 	}
 	b := d.rec.breakdown()
 	if disturbed {
 		b.disturbed.Dropped++
-		b.ended[ending(info)]++
+		b.ended[d.play.plan.ending(i, info)]++
 		return
 	}
-	d.rec.end(info)
+	d.rec.end(&d.play.plan.Target, i, info)
 	oneConnEnded(&portionOf(b.phases, d.play.line.phase(d.play.now())).Counts)
 }

@@ -171,9 +171,9 @@ func (e *stormConn) count(info engine.CloseInfo) {
 		record(d.closing, e.job.now()-time.Duration(e.closes.Load()))
 	case ours:
 		d.unclean++
-		d.end(fmt.Sprintf("closed by us with 1000, and then: %v", info.Err))
+		d.end("closed by us with 1000, and then: " + e.job.plan.conceal(int(e.number), fmt.Sprint(info.Err)))
 	default:
 		d.rec.Dropped++
-		d.end(ending(info))
+		d.end(e.job.plan.ending(int(e.number), info))
 	}
 }

@@ -185,3 +185,35 @@ func TestDialErrorsHaveNoLines(t *testing.T) {
 		t.Errorf("%v, %v", err, f.last)
 	}
 }
+
+// A server that says again what it was sent tells no secret of the connection, nor a
+// beginning of one where its words end.
+func TestServersTellNoSecrets(t *testing.T) {
+	long := strings.Repeat("eyJhbGciOiJIUzI1NiJ9.", 20)
+	target := &Target{
+		Lines: []string{long, "tok/2"},
+		Header: http.Header{
+			"Authorization": {"Bearer sk-0123456789"}, "Cookie": {"lang=en; sid=feedfacef00d"}, "X-Api-Key": {"key-for-{i}"},
+			"Origin": {"http://a.example"},
+		},
+	}
+	for _, c := range []struct {
+		i          int
+		text, want string
+	}{
+		{0, "no token " + long + " here", "no token {line} here"},
+		{0, ("no token " + long)[:123], "no token {line}"},
+		{0, "it begins with eyJ", "it begins with eyJ"},
+		{1, "neither tok/2 nor tok%2F2", "neither {line} nor {line}"},
+		{1, "Bearer sk-0123456789 is over", "Bearer {header} is over"},
+		{1, "is over: sk-0123456", "is over: {header}"},
+		{1, "sid=feedfacef00d in en", "sid={header} in en"},
+		{1, "neither key-for-1 nor key-for-2", "neither {header} nor key-for-2"},
+		{1, "not from http://a.example", "not from http://a.example"},
+		{1, "not {line}, {header}", "not { line }, { header }"},
+	} {
+		if got := target.conceal(c.i, c.text); got != c.want {
+			t.Errorf("%q became %q, want %q", c.text, got, c.want)
+		}
+	}
+}

@@ -94,3 +94,75 @@ func TestServersSteerNoTerminal(t *testing.T) {
 		}
 	}
 }
+
+// What a server says again of the secrets that it was sent stands in no report.
+func TestNoReportTellsSecretsOfServers(t *testing.T) {
+	closing := func(w http.ResponseWriter, r *http.Request) {
+		if conn, _, _, err := ws.UpgradeHTTP(r, w); err == nil {
+			_ = ws.WriteFrame(conn, ws.NewCloseFrame(ws.NewCloseFrameBody(4001, "who is "+r.URL.Query().Get("t")+", "+r.Header.Get("Authorization"))))
+			_ = conn.Close()
+		}
+	}
+	answering := func(w http.ResponseWriter, r *http.Request) {
+		if conn, _, _, err := ws.UpgradeHTTP(r, w); err == nil {
+			defer conn.Close()
+			_ = wsutil.WriteServerText(conn, []byte("who is "+r.URL.Query().Get("t")+", "+r.Header.Get("Authorization")))
+			_, _ = io.Copy(io.Discard, conn)
+		}
+	}
+	posting := func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			http.Error(w, "who is "+r.Header.Get("Authorization"), http.StatusUnauthorized)
+			return
+		}
+		if conn, _, _, err := ws.UpgradeHTTP(r, w); err == nil {
+			defer conn.Close()
+			_, _, _ = wsutil.ReadClientData(conn)
+		}
+	}
+	dir := t.TempDir()
+	file := func(s string) string { return filepath.Join(dir, s) }
+	write := func(name, text string) {
+		if err := os.WriteFile(file(name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("lines", "SECRET/TOK1\nSECRET/TOK2\n")
+	for _, c := range []struct {
+		server http.HandlerFunc
+		want   string
+		args   []string
+	}{
+		{closing, "who is {line}, Bearer {header}", []string{"echo", "--warmup=0s", "--duration=200ms", "--rate=100"}},
+		{closing, "who is {line}, Bearer {header}", []string{"idle", "--conns=2", "--duration=200ms"}},
+		{closing, "who is {line}, Bearer {header}", []string{"storm", "--at-once=1", "--duration=200ms"}},
+		{closing, "who is {line}, Bearer {header}", []string{"fanout", "--subscribers=2", "--warmup=0s", "--duration=200ms", "--grace=10ms"}},
+		{closing, "who is {line}, Bearer {header}", []string{"run", file("scenario.yaml")}},
+		{answering, "who is {line}, Bearer {header}", []string{"fanout", "--subscribers=2", "--publish={stamp}", "--subscribe=hello", "--ack=welcome", "--ack-timeout=200ms"}},
+		{posting, "who is Bearer {header}", []string{"fanout", "--subscribers=2", "--publishers=1", "--rate=10", "--warmup=0s", "--duration=500ms", "--grace=10ms", "--publish-http", "URL", "--bearer=in-a-post-TOK"}},
+	} {
+		srv := httptest.NewServer(c.server)
+		t.Cleanup(srv.Close)
+		url := strings.Replace(srv.URL, "http", "ws", 1) + "/?t={line}"
+		if c.args[0] == "run" {
+			write("scenario.yaml", "url: "+url+"\nmessages:\n  - {name: a, send: 'a {stamp}', expect: echo}\nphases:\n  - {name: a, for: 200ms, connections: 2, rate: 10}\n")
+		} else {
+			c.args = append(c.args, url)
+		}
+		for i := range c.args {
+			c.args[i] = strings.Replace(c.args[i], "URL", srv.URL, 1)
+		}
+		var out, errs bytes.Buffer
+		args := append(c.args, "--lines", file("lines"), "-H", "Authorization: Bearer in-a-header-TOK", "--json", file("out.json"), "--html", file("out.html"), "--csv", file("out.csv"))
+		run(args, &out, &errs)
+		said := out.String() + errs.String()
+		for _, name := range []string{"out.json", "out.html", "out.csv"} {
+			b, _ := os.ReadFile(file(name)) // which there need not be
+			said += string(b)
+			_ = os.Remove(file(name))
+		}
+		if strings.Contains(said, "TOK") || !strings.Contains(said, c.want) {
+			t.Errorf("%s: %s%s", strings.Join(c.args, " "), out.String(), errs.String())
+		}
+	}
+}
