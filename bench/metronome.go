@@ -1,17 +1,13 @@
 package bench
 
 import (
-	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // pulse is when messages are due. Times are since the beat began. Its sender, a loop or
-// the metronome's own thread, is who ask has send.
+// the metronome itself, is who ask has send.
 type pulse struct {
 	ask func()
 
@@ -75,7 +71,8 @@ const (
 	// grain is the least time between two looks at a pulse: what is due within it is
 	// sent together. It bounds what waking costs at high rates.
 	grain = 100 * time.Microsecond
-	// longestNap bounds how long the metronome goes on after its end.
+	// longestNap bounds how long the metronome goes on after its end, where it cannot be
+	// woken.
 	longestNap = 5 * time.Millisecond
 )
 
@@ -90,37 +87,34 @@ func (p *pulse) due(now time.Duration) (look time.Duration) {
 	return max(after, now+grain)
 }
 
-// beat asks whenever a message is due, until stop. It takes a thread
-// of its own that sleeps in the kernel: Go's timers may come a millisecond late in a
-// program that is otherwise asleep.
+// beat asks whenever a message is due, until stop. It needs one more of Go's processors
+// than there are loops, each of which may keep one while it waits.
 func beat(began time.Time, pulses []*pulse) (stop func()) {
 	if len(pulses) == 0 {
 		return func() {}
 	}
+	nap, wake := naps()
 	var ended atomic.Bool
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread()                             // and never unlocked: the thread ends with the goroutine,
-		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // and so does this
 		for !ended.Load() {
-			now := time.Since(began)
-			look := now + longestNap
+			now, look := time.Since(began), time.Duration(never)
 			for _, p := range pulses {
 				look = min(look, p.due(now))
 			}
 			nap(look - time.Since(began))
 		}
 	}()
-	return func() { ended.Store(true); <-done }
+	return func() { ended.Store(true); wake(); <-done }
 }
 
-// nap sleeps, as exactly as the kernel can. Go's scheduler is told: it would hold one of
-// its processors meanwhile, with the handshakes on it that a storm has just begun.
-func nap(d time.Duration) {
-	if d <= 0 {
-		return
+// naps gives what sleeps, and what ends that for good. Without a descriptor for an alarm
+// it sleeps by Go's timers: it may be late then, and the report says so.
+func naps() (nap func(time.Duration), wake func()) {
+	a, err := newAlarm()
+	if err != nil {
+		return func(d time.Duration) { time.Sleep(min(d, longestNap)) }, func() {}
 	}
-	t := unix.NsecToTimespec(int64(d))
-	_, _, _ = unix.Syscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, 0, uintptr(unsafe.Pointer(&t)), 0, 0, 0)
+	return a.sleep, a.close
 }

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A loop that sends what is due whenever it is woken is woken for every message, after
@@ -110,5 +112,41 @@ func TestPulseEndsInTime(t *testing.T) {
 	p = newPulse(nil, Constant{1}.Next, time.Hour)
 	if all = []*pulse{p}; !areThrough(all, time.Minute) || areThrough(all, 2*time.Hour) {
 		t.Error("through are those whose next message is due after the end")
+	}
+}
+
+// The process wakes up about once for a message that is due, and hardly at all until
+// then: what counts is how often its threads have waited, all of them together.
+func TestMetronomeLetsTheProcessSleep(t *testing.T) {
+	for _, c := range []struct {
+		rate float64
+		most int // for a message
+	}{{1000, 2}, {1, 0}} {
+		var before, after unix.Rusage
+		began, sent := time.Now(), 0
+		var p *pulse
+		p = newPulse(func() {
+			p.each(time.Since(began), never, 1000, func(time.Duration) { sent++ })
+		}, Constant{c.rate}.Next, 10*time.Millisecond)
+		_ = unix.Getrusage(unix.RUSAGE_SELF, &before)
+		stop := beat(began, []*pulse{p})
+		time.Sleep(300 * time.Millisecond)
+		stop()
+		_ = unix.Getrusage(unix.RUSAGE_SELF, &after)
+		if waits := int(after.Nvcsw - before.Nvcsw); sent == 0 || waits > c.most*sent+100 {
+			t.Errorf("%v messages a second: %d waits for %d messages", c.rate, waits, sent)
+		}
+	}
+}
+
+// Who ends it does not wait for a message that is due in an hour.
+func TestMetronomeEndsAtOnce(t *testing.T) {
+	stop := beat(time.Now(), []*pulse{newPulse(nil, Constant{1}.Next, time.Hour)})
+	ended := make(chan struct{})
+	go func() { stop(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("it goes on")
 	}
 }

@@ -45,9 +45,18 @@ type cli struct {
 	Merge  mergeCmd  `cmd:"" help:"Make one result of what several machines have measured together."`
 }
 
-// leastProcs is GOMAXPROCS where there is one processor: with one P, the thread that sleeps
-// until the next message is due would keep the event loop waiting for some milliseconds.
+// leastProcs is GOMAXPROCS where there is one processor: with one P, what sleeps until the
+// next message is due and the event loop would wait for each other, for milliseconds.
 const leastProcs = 2
+
+// spareProc has GOMAXPROCS be above a number of loops, which 0 leaves open: each loop may
+// keep a P for up to 10 ms while it waits, and what wakes them when a message is due must
+// not wait for one.
+func spareProc(loops int) {
+	if runtime.GOMAXPROCS(0) <= loops {
+		runtime.GOMAXPROCS(loops + 1)
+	}
+}
 
 func main() {
 	if runtime.GOMAXPROCS(0) < leastProcs {

@@ -42,6 +42,12 @@ Of a phase: name, for; connections, rate, slow readers, resets, reconnect, fail 
 wsbench run --example explains each. Ctrl-C ends a run early, with what was measured.`
 }
 
+// AfterApply is called by kong when the flags are read.
+func (c *runCmd) AfterApply() error {
+	spareProc(c.Loops)
+	return nil
+}
+
 // Run is called by kong.
 func (c *runCmd) Run(ctx context.Context, to *console) error {
 	if c.Example {

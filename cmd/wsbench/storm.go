@@ -39,6 +39,12 @@ func (stormCmd) Help() string {
 Every connection takes a local port, and where this side ends first it keeps it for 60 s after. That is why connections are closed with a closing handshake, behind which most servers end first. When ports run out, the report says so, and what to do.`
 }
 
+// AfterApply is called by kong when the flags are read.
+func (c *stormCmd) AfterApply() error {
+	spareProc(c.Loops)
+	return nil
+}
+
 // Run is called by kong.
 func (c *stormCmd) Run(ctx context.Context, to *console) error {
 	sizes, err := bench.ParseSizes(c.Size)

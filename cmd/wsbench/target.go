@@ -151,6 +151,7 @@ func (o *opening) AfterApply() error {
 	if err := o.CPUs.pin(); err != nil {
 		return fmt.Errorf("--cpus: %w", err)
 	}
+	spareProc(o.Loops)
 	return nil
 }
 

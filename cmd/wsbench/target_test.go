@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -98,5 +100,19 @@ func TestProxy(t *testing.T) {
 	want := "CONNECT " + strings.TrimPrefix(url, "ws://") + " Basic dTpw"
 	if got := <-through; got != want || len(through) != 0 || len(asked()) != 1 || strings.Contains(out, "u:p") {
 		t.Errorf("the proxy was asked %q, want %q, the server %q\n%s", got, want, asked(), out)
+	}
+}
+
+// What wakes the loops finds a processor of Go's beside theirs.
+func TestLoopsLeaveAProcessor(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
+	loops := before + 1
+	for _, args := range [][]string{{"echo", "ws://127.0.0.1:1/"}, {"storm", "ws://127.0.0.1:1/", "--rate=1", "--duration=10ms"}, {"run", "/dev/null"}} {
+		runtime.GOMAXPROCS(before)
+		run(append(args, fmt.Sprint("--loops=", loops)), io.Discard, io.Discard)
+		if n := runtime.GOMAXPROCS(0); n <= loops {
+			t.Errorf("%s: %d processors for %d loops", args[0], n, loops)
+		}
 	}
 }
