@@ -45,6 +45,9 @@ const maxSocket = 107
 
 // checkAddress says what is wrong with the URL.
 func (t *Target) checkAddress() error {
+	if !strings.Contains(t.URL, ":/") && !strings.Contains(t.URL, "+unix:") { // else Go says how it was read as a path
+		return fmt.Errorf("%q is no ws:// or wss:// URL", t.shown())
+	}
 	u, err := url.Parse(t.at(0))
 	if failed := (*url.Error)(nil); errors.As(err, &failed) { // it has the URL, and that may have a secret
 		if strings.Contains(t.URL, "@") {

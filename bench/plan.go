@@ -72,6 +72,8 @@ func (p *Echo) withDefaults() (Echo, error) {
 		return e, fmt.Errorf("a rate is 0 to %d messages a second", int(maxRate))
 	case e.Rate > 0 && e.InFlight > 0:
 		return e, errors.New("either a rate (open loop) or a number in flight (closed loop)")
+	case e.Poisson && e.Rate == 0:
+		return e, errors.New("messages that come independently of each other (--poisson) need a rate")
 	case e.InFlight < 0 || e.InFlight > maxOutstanding:
 		return e, fmt.Errorf("at most %d messages in flight on a connection", maxOutstanding)
 	case e.Duration <= 0 || e.Warmup < 0 || e.Grace < 0 || e.Patience < 0:

@@ -20,6 +20,9 @@ type Process struct {
 // has started, as a server with workers does.
 func FindProcess(pid int) (Process, error) {
 	p := Process{pid: pid, family: true}
+	if unix.Kill(pid, 0) == unix.ESRCH {
+		return p, fmt.Errorf("there is no process %d here", pid)
+	}
 	if _, err := p.CPU(); err != nil {
 		return p, fmt.Errorf("process %d cannot be looked at: %w", pid, err)
 	}

@@ -14,8 +14,8 @@ import (
 
 // reports is the part of output that is of use for two servers.
 type reports struct {
-	JSON   string `group:"report" help:"Write the result to this file, as JSON." type:"path"`
-	HTML   string `group:"report" name:"html" help:"Write a page with plots to this file: it needs nothing else." type:"path"`
+	JSON   string `group:"report" placeholder:"FILE" help:"Write the result to this file, as JSON." type:"path"`
+	HTML   string `group:"report" name:"html" placeholder:"FILE" help:"Write a page with plots to this file: it needs nothing else." type:"path"`
 	Strict bool   `group:"report" help:"End with exit code 3 if the client was the slow one in a round, or the rate was not reached."`
 }
 
@@ -25,7 +25,7 @@ type compareCmd struct {
 	B string `arg:"" name:"url-b" optional:"" help:"That of B; without it that of A, which takes --restart if servers are started."`
 
 	Rounds       int           `group:"servers" default:"6" help:"Runs of each side that count; 6 are the fewest that give a confidence of 95%."`
-	Seed         uint64        `group:"servers" help:"Which side is the first in a round follows from it; without it by chance, and the report says it."`
+	Seed         uint64        `group:"servers" placeholder:"N" help:"Which side is the first in a round follows from it; without it by chance, and the report says it."`
 	StartA       string        `group:"servers" help:"The command that starts A: words and quotes, not for a shell (write sh -c '…' for one)." placeholder:"COMMAND"`
 	StartB       string        `group:"servers" help:"The command that starts B." placeholder:"COMMAND"`
 	Restart      bool          `group:"servers" help:"Start servers anew for every run: what differs from start to start is then part of the intervals."`

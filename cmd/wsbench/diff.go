@@ -12,7 +12,7 @@ import (
 type diffCmd struct {
 	A      string   `arg:"" name:"a.json" help:"What was." type:"path"`
 	B      string   `arg:"" name:"b.json" help:"What is now." type:"path"`
-	FailIf []string `help:"End with exit code 3 if b differs from a so much: 'p99>+10%', 'rate<-5%', 'errors>+0'; may be repeated." sep:"none"`
+	FailIf []string `placeholder:"CONDITION" help:"End with exit code 3 if b differs from a so much: 'p99>+10%', 'rate<-5%', 'errors>+0'; may be repeated. Of p50, p90, p99, p99.9, max, rate, errors, opened, refused, gaps, client-cpu, client-memory, server-cpu, server-memory, server-memory-per-connection; handshake-p50 and -p99; and first-p99, median-p99 and last-p99 of a fan-out." sep:"none"`
 }
 
 // Run is called by kong.

@@ -12,12 +12,12 @@ import (
 type fanoutCmd struct {
 	target
 	Subscribers int `default:"100" help:"Connections that receive."`
-	Publishers  int `help:"Connections that publish; without it one for each room."`
-	Rooms       int `help:"Spread both over so many rooms: i is in room i%rooms, and a publish is expected in its room only. Without it as many as {i%10} in a template or URL says, else one."`
+	Publishers  int `placeholder:"N" help:"Connections that publish; without it one for each room."`
+	Rooms       int `placeholder:"N" help:"Spread both over so many rooms: i is in room i%rooms, and a publish is expected in its room only. Without it as many as {i%10} in a template or URL says, else one."`
 
-	Rate     float64       `group:"load" help:"Publishes a second over all publishers, whatever arrives (open loop)."`
+	Rate     float64       `group:"load" placeholder:"N" help:"Publishes a second over all publishers, whatever arrives (open loop)."`
 	Poisson  bool          `group:"load" help:"With --rate: as independent users publish, not evenly."`
-	Inflight int           `group:"load" help:"Publishes of each publisher on their way; the next goes when one has reached everybody (closed loop, for capacity; without --rate 1)."`
+	Inflight int           `group:"load" placeholder:"N" help:"Publishes of each publisher on their way; the next goes when one has reached everybody (closed loop, for capacity; 1 if neither this nor --rate is given)."`
 	Patience time.Duration `group:"load" default:"2s" help:"Closed loop: how long to wait for a publish to reach everybody."`
 	Size     string        `group:"load" default:"100" help:"Bytes of the payload: 100, 4KiB, or 100-4000; 33 at least."`
 	Binary   bool          `group:"load" help:"Send binary messages; text otherwise."`
@@ -35,15 +35,15 @@ type fanoutCmd struct {
 	Refused    string        `group:"protocol" placeholder:"PATTERN" help:"What an answer holds by which the server refuses."`
 	Skipped    string        `group:"protocol" placeholder:"TEXT" help:"What stands, before the payload, in front of the number of older publishes that the server says to have left out."`
 
-	SubscribeURL string `group:"protocol" help:"Where subscribers connect, if not at <url>."`
-	PublishURL   string `group:"protocol" help:"Where publishers connect, if not at <url>."`
+	SubscribeURL string `group:"protocol" placeholder:"URL" help:"Where subscribers connect, if not at <url>."`
+	PublishURL   string `group:"protocol" placeholder:"URL" help:"Where publishers connect, if not at <url>."`
 	PublishHTTP  string `group:"protocol" name:"publish-http" placeholder:"URL" help:"Publishers POST there instead; with the preset feed the internal address of headrace-server will do."`
-	Bearer       string `group:"protocol" placeholder:"TOKEN" env:"WSBENCH_BEARER" help:"The token with which they POST."`
+	Bearer       string `group:"protocol" placeholder:"TOKEN" env:"WSBENCH_BEARER" help:"The token with which publishers POST: Authorization: Bearer TOKEN."`
 
-	Topic   string  `group:"feed" help:"Template of the topic; without it wsbench.{i%rooms}. The server must let clients publish to it: --feed-publish 'wsbench.*'."`
-	Mode    string  `group:"feed" help:"queue, latest or deadline; without it queue."`
-	MaxRate float64 `group:"feed" help:"With --mode latest: deliveries a second."`
-	MaxAge  float64 `group:"feed" help:"With --mode deadline: milliseconds."`
+	Topic   string  `group:"feed" placeholder:"TEMPLATE" help:"Template of the topic; without it wsbench.{i%rooms}. The server must let clients publish to it: --feed-publish 'wsbench.*'."`
+	Mode    string  `group:"feed" placeholder:"MODE" help:"queue, latest or deadline; without it queue."`
+	MaxRate float64 `group:"feed" placeholder:"N" help:"With --mode latest: deliveries a second."`
+	MaxAge  float64 `group:"feed" placeholder:"MS" help:"With --mode deadline: milliseconds."`
 	opening
 	output
 }

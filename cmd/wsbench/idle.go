@@ -12,8 +12,8 @@ type idleCmd struct {
 	target
 	Conns     int           `default:"1000" help:"Connections."`
 	Duration  time.Duration `default:"1m" help:"How long to hold them once all are open; it ends when none is left."`
-	PingEvery time.Duration `help:"Ask each connection with a ping this often, spread evenly, and measure the round trip; 0 is never. The server's pings are always answered."`
-	Metrics   string        `help:"Read the server's memory from this page, http://host:port/metrics in the format of Prometheus; where it runs here, --pid does that too."`
+	PingEvery time.Duration `placeholder:"TIME" help:"Ask each connection with a ping this often, spread evenly, and measure the round trip; 0 is never. The server's pings are always answered."`
+	Metrics   string        `placeholder:"URL" help:"Read the server's memory from this page, http://host:port/metrics in the format of Prometheus; where it runs here, --pid does that too."`
 	opening
 	output
 }
@@ -24,7 +24,7 @@ func (idleCmd) Help() string {
 
   wsbench idle ws://127.0.0.1:8080/ --conns 10000 --connect-rate 2000 --duration 5m --pid 4711 --fail-if 'dropped>0'
 
-Each address of this machine has some 28000 ports for one address of a server: more connections need --local-addr, repeated.`
+Each address of this machine has some 28,000 ports for one address of a server: more connections need --local-addr.`
 }
 
 // Run is called by kong.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"syscall"
 
@@ -45,18 +46,30 @@ type cli struct {
 	Merge  mergeCmd  `cmd:"" help:"Make one result of what several machines have measured together."`
 }
 
+const description = `Measures WebSocket servers. Latency counts from when a message was due, every byte is checked, and the report says when the client was the slow one.
+
+  wsbench echo ws://localhost:8080/echo --rate 5000 --conns 200 --html report.html
+
+Exit codes: 0; 1 it could not run; 2 wrong usage; 3 a --fail-if holds, what was looked for is not there, or with --strict the figures are doubtful; 128 and the signal's number, interrupted before there was anything to report.`
+
 // leastProcs is GOMAXPROCS where there is one processor: with one P, what sleeps until the
 // next message is due and the event loop would wait for each other, for milliseconds.
 const leastProcs = 2
 
-// spareProc has GOMAXPROCS be above a number of loops, which 0 leaves open: each loop may
-// keep a P for up to 10 ms while it waits, and what wakes them when a message is due must
-// not wait for one.
-func spareProc(loops int) {
+// spareProc has GOMAXPROCS be above the number that --loops asks for; 0 leaves it open.
+// Each loop may keep a P for up to 10 ms while it waits, and what wakes them when a
+// message is due must not wait for one.
+func spareProc(loops int) error {
+	if loops < 0 || loops > maxLoops {
+		return fmt.Errorf("--loops: there may be 1 to %d, or 0 for one less than processors", maxLoops)
+	}
 	if runtime.GOMAXPROCS(0) <= loops {
 		runtime.GOMAXPROCS(loops + 1)
 	}
+	return nil
 }
+
+const maxLoops = 256 // of the engine
 
 func main() {
 	if runtime.GOMAXPROCS(0) < leastProcs {
@@ -91,13 +104,16 @@ func (c *console) clear() {
 func run(args []string, stdout, stderr io.Writer) (code int) {
 	var commands cli
 	code = -1
-	if len(args) == 0 { // the help, as for a mistake
+	switch {
+	case len(args) == 0: // the help, as for a mistake
 		_ = run([]string{"--help"}, stderr, stderr)
 		return exitUsage
+	case args[0] == "help":
+		args = append(slices.Clone(args[1:]), "--help")
 	}
 	parser, err := kong.New(&commands,
 		kong.Name("wsbench"),
-		kong.Description("Measures WebSocket servers. Latency counts from when a message was due, every byte is checked, and the report says when the client was the slow one."),
+		kong.Description(description),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(c int) { code = c }),
 		kong.Vars{"version": fmt.Sprintf("wsbench %s (%s %s/%s)", host.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)},
@@ -112,7 +128,10 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 		return code
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "wsbench: %v (see wsbench --help)\n", err)
+		if failed := (*kong.ParseError)(nil); errors.As(err, &failed) {
+			at = failed.Context
+		}
+		fmt.Fprintln(stderr, "wsbench:", bench.Printable(wrongUsage(args, err)), seeHelp(at))
 		return exitUsage
 	}
 	to := &console{out: stdout, err: stderr}
@@ -135,7 +154,11 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	default:
 		code = exitFailed
 	}
-	fmt.Fprintln(stderr, "wsbench:", bench.Printable(err.Error())) // servers have a say in it
+	said := []any{"wsbench:", bench.Printable(err.Error())} // servers have a say in it
+	if code == exitUsage {
+		said = append(said, seeHelp(at))
+	}
+	fmt.Fprintln(stderr, said...)
 	return code
 }
 
@@ -148,9 +171,3 @@ func (e *crossedError) Error() string { return e.what }
 type interruptedError struct{}
 
 func (e *interruptedError) Error() string { return "interrupted before anything was measured" }
-
-// usageError says that the flags contradict each other or the target.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() + " (see wsbench --help)" }
-func (e *usageError) Unwrap() error { return e.err }

@@ -77,6 +77,23 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"--version"}, exitOK, "wsbench "},
 		{[]string{}, exitUsage, "Usage: wsbench <command>"},
 		{[]string{"nonsense"}, exitUsage, "see wsbench --help"},
+		{[]string{"--help"}, exitOK, "Exit codes: "},
+		{[]string{"help"}, exitOK, "Usage: wsbench <command>"},
+		{[]string{"help", "storm"}, exitOK, "Usage: wsbench storm"},
+		{[]string{"echo"}, exitUsage, "<url> is missing (see wsbench echo --help)"},
+		{[]string{"storm", url, "--at-once=1", "--rate=1"}, exitUsage, "(see wsbench storm --help)"},
+		{[]string{"echo", url, "-rate", "5"}, exitUsage, "unknown flag -rate: names of flags have two dashes, --rate"},
+		{[]string{"echo", url, "--rate"}, exitUsage, "--rate: its value is missing"},
+		{[]string{"echo", url, "--rate=5k"}, exitUsage, `--rate: "5k" is no number`},
+		{[]string{"echo", url, "--conns=ten"}, exitUsage, `--conns: "ten" is no whole number`},
+		{[]string{"echo", url, "--duration=10"}, exitUsage, `--duration: "10" is no time, such as 500ms`},
+		{[]string{"echo", url, "--poisson"}, exitUsage, "need a rate"},
+		{[]string{"echo", url, "--loops=-1"}, exitUsage, "--loops: there may be 1 to 256"},
+		{[]string{"echo", url, "--json=" + empty + "/x"}, exitUsage, "--json: there is no folder " + empty},
+		{[]string{"echo", url, "--html=" + filepath.Dir(empty)}, exitUsage, "is a folder"},
+		{[]string{"echo", url, "--pid=4194305"}, exitFailed, "there is no process 4194305 here"},
+		{[]string{"echo", "localhost:8080/echo"}, exitUsage, "is no ws:// or wss:// URL"},
+		{[]string{"echo", "127.0.0.1:8080/echo"}, exitUsage, "is no ws:// or wss:// URL"},
 		{[]string{"echo", url, "--cpus=1-0"}, exitUsage, "numbers of processors"},
 		{[]string{"echo", url, "--cpus=1023"}, exitUsage, "no processor 1023"},
 		{[]string{"echo"}, exitUsage, "<url>"},
@@ -128,6 +145,19 @@ func TestExitCodes(t *testing.T) {
 		var out, errs bytes.Buffer
 		if code := run(c.args, &out, &errs); code != c.code || !strings.Contains(out.String()+errs.String(), c.wants) {
 			t.Errorf("wsbench %s: code %d, want %d with %q in\n%s%s", strings.Join(c.args, " "), code, c.code, c.wants, &out, &errs)
+		}
+	}
+}
+
+// The help names no types of Go.
+func TestHelpHasNoTypes(t *testing.T) {
+	for _, command := range []string{"echo", "fanout", "idle", "storm", "run", "search", "compare", "report", "diff", "merge"} {
+		var out bytes.Buffer
+		run([]string{command, "--help"}, &out, &out)
+		for _, word := range []string{"=STRING", "=INT", "=UINT", "=FLOAT", "=DURATION", "=FAIL-IF"} {
+			if strings.Contains(out.String(), word) {
+				t.Errorf("%s --help has %s", command, word)
+			}
 		}
 	}
 }

@@ -17,11 +17,11 @@ import (
 
 // output is what becomes of the result; all commands have it.
 type output struct {
-	JSON   string   `group:"report" help:"Write the result to this file, as JSON." type:"path"`
-	HTML   string   `group:"report" name:"html" help:"Write a page with plots to this file: it needs nothing else." type:"path"`
-	CSV    string   `group:"report" help:"Write a line for each second to this file." type:"path"`
-	Hgrm   string   `group:"report" help:"Write the latencies to this file, as a percentile log of HdrHistogram." type:"path"`
-	FailIf []string `group:"report" help:"End with exit code 3 if this holds: p99>10ms, max>1s, handshake-p99>1s, errors>0, dropped>0, refused>0, rate<5000, handshakes<500 (a second), memory>4096 (bytes for each connection); may be repeated." sep:"none"`
+	JSON   string   `group:"report" placeholder:"FILE" help:"Write the result to this file, as JSON." type:"path"`
+	HTML   string   `group:"report" placeholder:"FILE" name:"html" help:"Write a page with plots to this file: it needs nothing else." type:"path"`
+	CSV    string   `group:"report" placeholder:"FILE" help:"Write a line for each second to this file." type:"path"`
+	Hgrm   string   `group:"report" placeholder:"FILE" help:"Write the latencies to this file, as a percentile log of HdrHistogram." type:"path"`
+	FailIf []string `group:"report" placeholder:"CONDITION" help:"End with exit code 3 if this holds: p99>10ms, max>1s, handshake-p99>1s, errors>0, lost>0.1%, dropped>0, refused>0, rate<5000, handshakes<500 (a second), not-begun>0, memory>4096 (bytes for each connection); for a fan-out also last-p99>50ms (first-, median-, skew-), gaps>0, incomplete>0, conflated>0; may be repeated." sep:"none"`
 	Strict bool     `group:"report" help:"End with exit code 3 if the client was the slow one, or the rate was not reached."`
 }
 
@@ -31,7 +31,7 @@ func (o *output) carryOut(ctx context.Context, job bench.Job, to *console) error
 	if err != nil {
 		return &usageError{err}
 	}
-	if err := o.apart(); err != nil {
+	if err := errors.Join(o.apart(), o.haveFolders()); err != nil {
 		return &usageError{err}
 	}
 	if err := job.Check(); err != nil {
@@ -99,6 +99,23 @@ func (o *output) apart() error {
 			if sameFile(a.name, b.name) {
 				return fmt.Errorf("%s and %s are the same file: %s", a.flag, b.flag, b.name)
 			}
+		}
+	}
+	return nil
+}
+
+// haveFolders says whether a file could not be made, before a run is over for which it is
+// to be.
+func (o *output) haveFolders() error {
+	for _, f := range o.files() {
+		if f.name == "" {
+			continue
+		}
+		if is, err := os.Stat(f.name); err == nil && is.IsDir() {
+			return fmt.Errorf("%s: %s is a folder", f.flag, f.name)
+		}
+		if is, err := os.Stat(filepath.Dir(f.name)); err != nil || !is.IsDir() {
+			return fmt.Errorf("%s: there is no folder %s", f.flag, filepath.Dir(f.name))
 		}
 	}
 	return nil

@@ -10,9 +10,9 @@ import (
 // reportCmd is wsbench report.
 type reportCmd struct {
 	Result string `arg:"" name:"result.json" help:"What a run has written with --json." type:"path"`
-	HTML   string `name:"html" help:"Write a page with plots to this file." type:"path"`
-	CSV    bool   `help:"Write a line for each second."`
-	Hgrm   bool   `help:"Write the latencies as a percentile log of HdrHistogram."`
+	HTML   string `name:"html" placeholder:"FILE" help:"Write a page with plots to this file, and no text." type:"path"`
+	CSV    bool   `help:"Print a line for each second instead, with commas."`
+	Hgrm   bool   `help:"Print the latencies instead, as a percentile log of HdrHistogram."`
 }
 
 // Run is called by kong.

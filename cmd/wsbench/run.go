@@ -17,8 +17,8 @@ type runCmd struct {
 
 	Example bool   `group:"scenario" help:"Print a scenario with every key there is, and what it means, and end."`
 	Check   bool   `group:"scenario" help:"Say whether the scenario is right, and end."`
-	Seed    uint32 `group:"scenario" help:"Make the choices of an earlier run again: the seed that its report tells."`
-	Loops   int    `group:"connection" help:"Event loops of the client; without it one less than processors."`
+	Seed    uint32 `group:"scenario" placeholder:"N" help:"Make the choices of an earlier run again: the seed that its report tells."`
+	Loops   int    `group:"connection" placeholder:"N" help:"Event loops of the client; without it one less than processors."`
 	connection
 	output
 }
@@ -43,10 +43,7 @@ wsbench run --example explains each. Ctrl-C ends a run early, with what was meas
 }
 
 // AfterApply is called by kong when the flags are read.
-func (c *runCmd) AfterApply() error {
-	spareProc(c.Loops)
-	return nil
-}
+func (c *runCmd) AfterApply() error { return spareProc(c.Loops) }
 
 // Run is called by kong.
 func (c *runCmd) Run(ctx context.Context, to *console) error {

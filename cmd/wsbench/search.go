@@ -14,7 +14,7 @@ import (
 // searchCmd is wsbench search.
 type searchCmd struct {
 	target
-	SLO          []string      `name:"slo" group:"search" help:"What must hold: p99<20ms, p99.9<50ms, max<1s, errors=0, lost<0.1%; may be repeated, and all must hold." sep:"none" required:""`
+	SLO          []string      `name:"slo" placeholder:"CONDITION" group:"search" help:"What must hold: p99<20ms, p99.9<50ms, max<1s, errors=0, lost<0.1%; may be repeated, and all must hold." sep:"none" required:""`
 	Min          float64       `group:"search" default:"100" help:"Messages a second over all connections to begin with."`
 	Max          float64       `group:"search" default:"1000000" help:"Messages a second not to go beyond."`
 	Precision    string        `group:"search" default:"5%" help:"How close the answer's bounds get."`

@@ -10,21 +10,21 @@ import (
 // stormCmd is wsbench storm.
 type stormCmd struct {
 	target
-	Rate    float64 `group:"load" help:"Handshakes begun in a second, whatever the server makes of them (open loop)."`
+	Rate    float64 `group:"load" placeholder:"N" help:"Handshakes begun in a second, whatever the server makes of them (open loop)."`
 	Poisson bool    `group:"load" help:"With --rate: as independent users come, not evenly."`
-	AtOnce  int     `group:"load" help:"Clients, each of which begins a handshake when its last one is decided, or its connection over (closed loop; without --rate 64)."`
+	AtOnce  int     `group:"load" placeholder:"N" help:"Clients, each of which begins a handshake when its last one is decided, or its connection over (closed loop; 64 if neither this nor --rate is given)."`
 
 	Churn bool          `group:"life of a connection" help:"Send one message, check its echo, close with 1000, and await the closing handshake."`
-	Hold  time.Duration `group:"life of a connection" help:"Close after this time; with --churn, this long after the echo. Without either, connections stay open to the end."`
+	Hold  time.Duration `group:"life of a connection" placeholder:"TIME" help:"Close after this time; with --churn, this long after the echo. Without either, connections stay open to the end."`
 	Size  string        `group:"life of a connection" default:"32" help:"Bytes of the message of --churn: 32, 4KiB, or 100-4000."`
-	Text  bool          `group:"life of a connection" help:"It is text; binary otherwise."`
+	Text  bool          `group:"life of a connection" help:"The message of --churn is text; binary otherwise."`
 
 	MaxOpen    int           `default:"10000" help:"Connections that may be open or in their handshake at once."`
 	MaxDialing int           `default:"1000" help:"Handshakes that may be under way at once (open loop). What is due at a limit is counted as not begun."`
 	Timeout    time.Duration `default:"10s" help:"How long one handshake may take."`
 	Warmup     time.Duration `default:"0s" help:"Handshakes before those that count."`
 	Duration   time.Duration `default:"10s" help:"How long to measure."`
-	Loops      int           `group:"connection" help:"Event loops of the client; without it one less than processors."`
+	Loops      int           `group:"connection" placeholder:"N" help:"Event loops of the client; without it one less than processors."`
 	output
 }
 
@@ -40,10 +40,7 @@ Every connection takes a local port, and where this side ends first it keeps it 
 }
 
 // AfterApply is called by kong when the flags are read.
-func (c *stormCmd) AfterApply() error {
-	spareProc(c.Loops)
-	return nil
-}
+func (c *stormCmd) AfterApply() error { return spareProc(c.Loops) }
 
 // Run is called by kong.
 func (c *stormCmd) Run(ctx context.Context, to *console) error {

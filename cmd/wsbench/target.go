@@ -24,7 +24,7 @@ func (t *target) bench() (bench.Target, error) { return t.connection.to(t.URL) }
 
 // connection is how to connect to a server that may be looked at.
 type connection struct {
-	PID int `group:"connection" name:"pid" help:"The server's process, if it runs here: its CPU and memory are reported, with those of what it has started."`
+	PID int `group:"connection" name:"pid" placeholder:"PID" help:"The server's process, if it runs here: its CPU and memory are reported, with those of what it has started."`
 	handshake
 }
 
@@ -37,15 +37,15 @@ func (t *connection) to(url string) (bench.Target, error) {
 
 // handshake is how connections are made.
 type handshake struct {
-	Header      []string `group:"connection" short:"H" help:"A header of the handshake, 'Name: value', with {i} and {line} as in the URL; may be repeated. Reports don't have it." sep:"none"`
-	Subprotocol []string `group:"connection" help:"A subprotocol to offer, with {i} and {line} likewise; may be repeated." sep:"none"`
+	Header      []string `group:"connection" short:"H" placeholder:"HEADER" help:"A header of the handshake, 'Name: value', with {i} and {line} as in the URL; may be repeated. Reports don't have it." sep:"none"`
+	Subprotocol []string `group:"connection" placeholder:"NAME" help:"A subprotocol to offer, with {i} and {line} likewise; may be repeated." sep:"none"`
 	Lines       string   `group:"connection" help:"A file with a line for each connection, such as its token: {line}. The lines come again from the first when there are no more." type:"existingfile" placeholder:"FILE"`
 	Compress    bool     `group:"connection" help:"Offer permessage-deflate."`
 	Insecure    bool     `group:"connection" help:"Accept any certificate."`
-	CA          string   `group:"connection" help:"Believe the certificates in this file (PEM)." type:"existingfile"`
-	Cert        string   `group:"connection" help:"The client's certificate (PEM)." type:"existingfile"`
-	Key         string   `group:"connection" help:"Its key (PEM)." type:"existingfile"`
-	ServerName  string   `group:"connection" help:"The name that the certificate must have (SNI)."`
+	CA          string   `group:"connection" help:"Believe the certificates in this file (PEM)." type:"existingfile" placeholder:"FILE"`
+	Cert        string   `group:"connection" help:"The client's certificate, a file (PEM)." type:"existingfile" placeholder:"FILE"`
+	Key         string   `group:"connection" help:"Its key, a file (PEM)." type:"existingfile" placeholder:"FILE"`
+	ServerName  string   `group:"connection" help:"The name that the certificate must have (SNI)." placeholder:"NAME"`
 	LocalAddr   []string `group:"connection" help:"Connect from this address, or in turn from several: 127.0.0.2-127.0.0.9, 10.0.0.0/28, or a list. Each has some 28,000 ports for one address of a server." placeholder:"ADDR"`
 	Proxy       string   `group:"connection" help:"Connect through this http proxy, http://[user:password@]host:port; env: as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say." placeholder:"URL"`
 }
@@ -140,9 +140,9 @@ func (t *handshake) tls() (*tls.Config, error) {
 
 // opening is how connections are opened.
 type opening struct {
-	ConnectRate float64   `group:"connection" help:"Connections opened in a second; without it as fast as the server takes them."`
+	ConnectRate float64   `group:"connection" placeholder:"N" help:"Connections opened in a second; without it as fast as the server takes them."`
 	StartAt     startTime `group:"connection" placeholder:"TIME" help:"Open the connections, and begin the load (with its warm-up) at this time: 15:04:05, 2006-01-02T15:04:05Z or +30s. So several machines begin together."`
-	Loops       int       `group:"connection" help:"Event loops of the client; without it one less than processors."`
+	Loops       int       `group:"connection" placeholder:"N" help:"Event loops of the client; without it one less than processors."`
 	CPUs        cpus      `group:"connection" name:"cpus" help:"Run on these processors only, such as 1 or 0,2-3: the others are for the server. Loops follow." placeholder:"LIST"`
 }
 
@@ -151,8 +151,7 @@ func (o *opening) AfterApply() error {
 	if err := o.CPUs.pin(); err != nil {
 		return fmt.Errorf("--cpus: %w", err)
 	}
-	spareProc(o.Loops)
-	return nil
+	return spareProc(o.Loops)
 }
 
 func (o *opening) bench() bench.Opening {
