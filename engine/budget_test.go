@@ -62,6 +62,38 @@ func TestEchoIsOneReadAndOneWrite(t *testing.T) {
 	}
 }
 
+// What a callback replies is not held until its turn ends, however much it is.
+func TestRepliesOfATurnLeaveEarly(t *testing.T) {
+	const messages, size = 300, 4 << 10
+	most := make(chan int, 1)
+	srv := startServer(t, Config{Loops: 1}, func(s *Server) {
+		s.Handle("/many", Endpoint{MaxQueue: 2 * messages * size, Handler: HandlerFuncs{Message: func(c *Conn, op Op, p []byte) {
+			held := 0
+			for range messages {
+				if err := c.Reply(op, p); err != nil {
+					t.Errorf("reply: %v", err)
+				}
+				if !c.Stalled() {
+					held = max(held, c.Buffered())
+				}
+			}
+			most <- held
+		}}})
+	})
+	c := connect(t, srv, "/many")
+	if err := c.send(codec.OpBinary, make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	for range messages {
+		if _, _, err := c.recv(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if held := <-most; held > maxCorked+2*size {
+		t.Errorf("%d bytes waited for the end of the turn; %d may", held, maxCorked)
+	}
+}
+
 // loopCounts reads the counters of a server with one loop, on the loop.
 func loopCounts(srv *Server) loopStats {
 	got := make(chan loopStats)

@@ -84,7 +84,10 @@ func (c *Conn) Reply(op Op, p []byte) error {
 	if !op.IsData() {
 		return ErrBadOp
 	}
-	if c.jobs() != nil {
+	switch {
+	case c.isPlain() && c.replyPlain(op, p):
+		return nil
+	case c.jobs() != nil:
 		return c.sendFrom(op, p, 0)
 	}
 	return c.reply(op, p)

@@ -29,6 +29,10 @@ type extras struct {
 	jobs    atomic.Pointer[jobs] // with Endpoint.Workers, once OnOpen has returned
 }
 
+// isPlain says that nothing of what extras are for concerns this connection: no rates,
+// idle timeout, compression, workers. Safe from any goroutine.
+func (c *Conn) isPlain() bool { return c.more.Load() == nil }
+
 // extra gives the connection's extras, made when they are first needed. Safe from
 // any goroutine.
 func (c *Conn) extra() *extras {

@@ -82,9 +82,12 @@ func (c *Conn) callOpen() {
 }
 
 func (c *Conn) callMessage(op Op, p []byte) {
-	if c.hand(jobMessage, op, p) {
-		return
+	if !c.hand(jobMessage, op, p) {
+		c.onMessage(op, p)
 	}
+}
+
+func (c *Conn) onMessage(op Op, p []byte) {
 	defer c.recoverPanic("OnMessage")
 	c.id.Handler.OnMessage(c, op, p)
 }

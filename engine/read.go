@@ -124,7 +124,12 @@ func (c *Conn) keepScratch() {
 func (c *Conn) handle(ev codec.Event) {
 	switch ev.Op {
 	case codec.OpText, codec.OpBinary:
-		if c.accepts() && c.paysMessage() {
+		switch {
+		case !c.accepts():
+		case c.isPlain():
+			c.loop.stats.received.Messages++
+			c.onMessage(ev.Op, ev.Payload)
+		case c.paysMessage():
 			c.message(ev)
 		}
 	case codec.OpPing:

@@ -38,6 +38,23 @@ func (c *Conn) reply(op codec.Opcode, p []byte) error {
 	return nil
 }
 
+// replyPlain takes the commonest reply in one look: a message of a plain connection that
+// fits behind what else this turn has for it. All else it leaves to reply.
+func (c *Conn) replyPlain(op codec.Opcode, p []byte) bool {
+	l, o := c.loop, c.out
+	if c.phase != phaseOpen || len(p) >= throughSize || c.masks() || c.id.WhenFull != CloseSlow ||
+		l.inbox.count.Load() > 0 || o != nil && (o.size >= maxCorked || o.backlog.len() > 0) {
+		return false
+	}
+	if c.intake.reserve(codec.HeaderSize(int64(len(p)), false)+len(p), c.id.MaxQueue) != nil {
+		return false
+	}
+	l.stats.sent.Messages++
+	c.outbox().addPlain(&l.mem, op, p)
+	c.markDirty()
+	return true
+}
+
 // masks says whether our frames are masked: those of a client are (RFC 6455 §5.3).
 func (c *Conn) masks() bool { return c.id.rules.Side == codec.Client }
 
