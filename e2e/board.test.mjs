@@ -223,7 +223,8 @@ describe("The tick board", () => {
     await old.shown("Ticks");
     assert.equal(old.tab.url(), `http://${site.host}/#ticks`);
     for (const page of [own, old]) {
-      assert.deepEqual(page.complaints, []);
+      // Who leaves the board at once closes a connection that is being made, and the browser says so.
+      assert.deepEqual(page.complaints.filter((c) => !c.includes("closed before the connection is established")), []);
       await page.close();
     }
   });
