@@ -21,7 +21,7 @@ func ParseCPUs(s string) (all CPUs, err error) {
 		if err == nil && isRange {
 			to, err = strconv.Atoi(last)
 		}
-		if err != nil || from < 0 || to < from || to >= maxCPU {
+		if err != nil || from < 0 || to < from || to >= MaxCPUs {
 			return nil, fmt.Errorf("%q: processors are numbers, such as 0, 0,2 or 4-7", s)
 		}
 		for i := from; i <= to; i++ {
@@ -32,7 +32,8 @@ func ParseCPUs(s string) (all CPUs, err error) {
 	return slices.Compact(all), nil
 }
 
-const maxCPU = 1024 // as many as a unix.CPUSet has
+// MaxCPUs is how many processors there can be: as many as the kernel's mask has here.
+const MaxCPUs = len(unix.CPUSet{}) * 64
 
 // Pin binds the calling thread, and what it starts, to the processors.
 func (c CPUs) Pin() error {

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headrace/headrace/bench/host"
 )
 
 // cpus is which processors to run on, by their numbers.
@@ -17,27 +17,13 @@ type cpus []int
 
 // UnmarshalText reads "1" or "0,2-3", as taskset does.
 func (c *cpus) UnmarshalText(text []byte) error {
-	var all cpus
-	for one := range strings.SplitSeq(string(text), ",") {
-		from, to, isRange := strings.Cut(one, "-")
-		first, err := strconv.Atoi(from)
-		last := first
-		if err == nil && isRange {
-			last, err = strconv.Atoi(to)
-		}
-		if err != nil || first < 0 || last < first || last >= maxCPUs {
-			return errors.New("it must be the numbers of processors, such as 1 or 0,2-3")
-		}
-		for n := first; n <= last; n++ {
-			all = append(all, n)
-		}
+	all, err := host.ParseCPUs(string(text))
+	if err != nil {
+		return errors.New("it must be the numbers of processors, such as 1 or 0,2-3")
 	}
-	slices.Sort(all)
-	*c = slices.Compact(all)
+	*c = cpus(all)
 	return nil
 }
-
-const maxCPUs = len(unix.CPUSet{}) * 64 // what the kernel's mask has here
 
 // pin has this process run there only, with as many threads of Go's at once. None means
 // anywhere.

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/headrace/headrace/bench"
+	"github.com/headrace/headrace/bench/host"
 )
 
 // With this in its environment the test's binary is wsbench.
@@ -239,7 +240,7 @@ func TestPinnedToAProcessor(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := -1
-	for n := range maxCPUs {
+	for n := range host.MaxCPUs {
 		if allowed.IsSet(n) {
 			last = n
 		}
